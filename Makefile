@@ -1,0 +1,49 @@
+# Everything from a bare machine: Python 3.11 or newer and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: train test lint format notebook test-matrix clean
+
+train: $(VENV)/digits
+	$(BIN)/python -m experiments.train --workdir=runs/digits
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+notebook: $(VENV)/test
+	$(BIN)/jupytext --to ipynb notebooks/quickstart.py
+
+# The oldest, the middle and the newest supported jax, each on its Python.
+test-matrix:
+	$(MAKE) test-one PYTHON=python3.13 VENV=.venv-jax0.7 JAX='==0.7.2'
+	$(MAKE) test-one PYTHON=python3.11 VENV=.venv-jax0.10 JAX='==0.10.*'
+	$(MAKE) test-one PYTHON=python3.12 VENV=.venv-jax0.12 JAX='==0.12.*'
+
+.PHONY: test-one
+test-one: $(BIN)/python
+	$(BIN)/python -m pip install -q -e '.[test]' 'jax$(JAX)'
+	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "jgan needs Python 3.11 or newer; $(PYTHON) is" \
+	    "$$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12" >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/digits $(VENV)/test: $(VENV)/%: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-jax* build *.egg-info

@@ -1,0 +1,1 @@
+"""Everything that touches disk, clock and devices: the commands, their data."""

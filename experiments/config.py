@@ -1,0 +1,305 @@
+"""The numbers of a run: read from the command line, kept in its workdir.
+
+Flags make one frozen dataclass, a `Config` of the experiment named among them;
+`config.json` in the workdir repeats the run, and guards it against another.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import functools
+import json
+import math
+import os
+import tempfile
+import textwrap
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union
+
+import tyro
+
+from experiments.errors import UserError, building
+
+FILE = 'config.json'
+# What may change when a run goes on: how long it is, how often it tells of
+# itself, and where its data lie. The rest would make it another run.
+FREE = ('steps', 'log_every', 'sample_every', 'save_every', 'keep', 'data_dir')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """The numbers that every experiment has; each experiment adds its own.
+
+  The line under a number is its help, also where a subclass changes the
+  default. Help of 30 characters, and `--flag TYPE` of 24, keep a line each.
+  ValueError: a number below 1, the seed apart.
+  """
+
+  steps: int
+  """steps of training in all"""
+  batch_size: int
+  """examples in a step, on all devices"""
+  seed: int = 0
+  """decides every random draw"""
+  log_every: int = 100
+  """steps between lines of metrics"""
+  sample_every: int = 500
+  """steps between grids of samples"""
+  save_every: int = 500
+  """steps between checkpoints"""
+  keep: int = 2
+  """newest checkpoints kept"""
+
+  def __post_init__(self):
+    for field in dataclasses.fields(Config):
+      value = getattr(self, field.name)
+      if field.name != 'seed' and value < 1:
+        flag = '--' + field.name.replace('_', '-')
+        raise ValueError(f'{flag} must be 1 or more, got {value}')
+
+
+class Run(NamedTuple):
+  """What a command was asked to do: which experiment, where, how."""
+
+  name: str
+  workdir: Path
+  config: Config
+
+
+C = TypeVar('C', bound=Config)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Place:
+  """The flags that are no part of a config."""
+
+  workdir: Annotated[
+    str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(required)')
+  ] = None
+  """where the run is kept, and goes on"""
+  config: Annotated[
+    str | None, tyro.conf.arg(metavar='FILE', help_behavior_hint='')
+  ] = None
+  """config.json of a run to repeat; flags prevail"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Command(_Place, Generic[C]):
+  """All flags of one experiment; the empty name puts them in one box."""
+
+  numbers: Annotated[C, tyro.conf.arg(name='')]
+
+
+def parse(
+  argv: Sequence[str], experiments: Mapping[str, ModuleType], default: str
+) -> Run:
+  """Reads a command line: flags and an experiment's name, in any order.
+
+  Args:
+    argv: the words after the command.
+    experiments: by name, modules with a `Config`; a module's docstring opens
+      its help.
+    default: the experiment's name where none is given.
+
+  Raises:
+    UserError: a name, a value or a file is wrong, or --workdir is missing.
+    SystemExit: help was asked for (0), or tyro refused a flag (2).
+  """
+  program = 'python -m experiments.train'
+  place, rest = tyro.cli(
+    _Place, args=argv, prog=program, add_help=False, return_unknown_args=True
+  )
+  names, flags = _split(rest, experiments)
+  file = place.config
+  stored = None if file is None else _read(_path(file), experiments)
+  name = _named(names, experiments) or (stored.name if stored else default)
+  if stored and name != stored.name:
+    raise UserError(f'--config={file} is a run of {stored.name}, not of {name}')
+  if not place.workdir and not {'-h', '--help'} & set(flags):
+    raise UserError('--workdir is missing; for example --workdir=runs/first')
+  with building():
+    command = tyro.cli(
+      _Command[experiments[name].Config],
+      args=flags,
+      prog=f'{program} {name}',
+      description=_description(name, experiments),
+      default=_Command(
+        numbers=stored.config if stored else tyro.MISSING_NONPROP
+      ),
+    )
+  return Run(name, _path(place.workdir), command.numbers)
+
+
+def _split(
+  args: Iterable[str], experiments: Mapping[str, ModuleType]
+) -> tuple[list[str], list[str]]:
+  """Parts the words that belong to no flag from the flags and their values.
+
+  An experiment's name is a value only directly after a flag that takes one:
+  `--betas 0.5 0.9 digits` and `--mirror digits` name the digits.
+  """
+  room_of = {'h': 0, 'help': 0}
+  for experiment in experiments.values():
+    for name, hint in typing.get_type_hints(experiment.Config).items():
+      many = math.inf if typing.get_origin(hint) is tuple else 1
+      room_of |= {name: 0 if hint is bool else many, f'no_{name}': 0}
+  words, flags, taken, room = [], [], 0, 0
+  for arg in args:
+    if arg.startswith('--') or arg == '-h':
+      field = arg.lstrip('-').replace('-', '_')
+      taken, room = 0, 0 if '=' in arg else room_of.get(field, 1)
+    elif taken < room and (taken == 0 or arg not in experiments):
+      taken += 1
+    else:
+      words.append(arg)
+      continue
+    flags.append(arg)
+  return words, flags
+
+
+def _path(text: str) -> Path:
+  # A shell leaves the tilde of --workdir=~/run as it is.
+  return Path(os.path.expanduser(text))
+
+
+def _named(
+  names: Sequence[str], experiments: Mapping[str, ModuleType]
+) -> str | None:
+  """The one experiment among the words of a command line, if any."""
+  for name in names:
+    _check_name(name, experiments)
+  if len(names) > 1:
+    raise UserError(f'one experiment at a time, got {" and ".join(names)}')
+  return names[0] if names else None
+
+
+def _check_name(name: str, experiments: Mapping[str, ModuleType]) -> None:
+  if name not in experiments:
+    near = difflib.get_close_matches(name, experiments, n=1, cutoff=0.4)
+    guess = f'; did you mean {near[0]}?' if near else '.'
+    raise UserError(
+      f'there is no experiment {name!r}{guess} '
+      f'Experiments: {", ".join(experiments)}'
+    )
+
+
+def _description(name: str, experiments: Mapping[str, ModuleType]) -> str:
+  """The experiment's first words, and the names of all."""
+  opening = (experiments[name].__doc__ or name).strip().partition('\n\n')[0]
+  names = f'Experiments: {", ".join(experiments)}'
+  # tyro joins lines, unless they are indented.
+  return '\n\n'.join(
+    textwrap.fill(text, 80, subsequent_indent='  ', break_on_hyphens=False)
+    for text in (opening, names)
+  )
+
+
+def save(run: Run) -> None:
+  """Writes the experiment's name and numbers to the workdir's config.json."""
+  text = json.dumps(
+    {'experiment': run.name, 'config': dataclasses.asdict(run.config)}, indent=2
+  )
+  part = run.workdir / f'{FILE}.part'
+  part.write_text(text + '\n')
+  os.replace(part, run.workdir / FILE)
+
+
+def load(workdir: Path, experiments: Mapping[str, ModuleType]) -> Run:
+  """The run that is kept in a workdir. UserError: none is, or a broken one."""
+  if not os.path.exists(workdir / FILE):
+    raise UserError(f'{workdir} holds no run: it has no {FILE}')
+  return _read(workdir / FILE, experiments)
+
+
+def check_resume(run: Run) -> None:
+  """Raises a UserError where the workdir holds a run with other numbers."""
+  path = run.workdir / FILE
+  if not os.path.exists(path):
+    return
+  name, values = _read_values(path)
+  there, given = {'experiment': name}, {'experiment': run.name}
+  if name == run.name:
+    there |= dataclasses.asdict(_config(type(run.config), values, path))
+    given |= dataclasses.asdict(run.config)
+  lines = [
+    f'  {key}: {there[key]!r} there, {given[key]!r} given'
+    for key in there
+    if key not in FREE and there[key] != given[key]
+  ]
+  if lines:
+    raise UserError(
+      '\n'.join([f'{run.workdir} holds another run:', *lines])
+      + '\nGive another --workdir, or the flags of the run that is there.'
+    )
+
+
+def writable(workdir: Path) -> None:
+  """Makes the workdir. UserError: it cannot be made, or not written to."""
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=workdir).close()
+  except OSError as error:
+    raise UserError(
+      f'--workdir={workdir} cannot be written to ({error.strerror}); '
+      'it must be a folder, or a path where one can be made'
+    ) from error
+
+
+def _read(path: Path, experiments: Mapping[str, ModuleType]) -> Run:
+  """The run whose config.json this is."""
+  name, values = _read_values(path)
+  _check_name(name, experiments)
+  config = _config(experiments[name].Config, values, path)
+  return Run(name, path.parent, config)
+
+
+def _read_values(path: Path) -> tuple[str, dict[str, Any]]:
+  """The two entries of a config.json, whatever experiment they are of."""
+  try:
+    stored = json.loads(path.read_text())
+  except OSError as error:
+    raise UserError(f'{path} cannot be read: {error.strerror}') from error
+  except ValueError as error:
+    raise UserError(f'{path} is not JSON: {error}') from error
+  match stored:
+    case {'experiment': str(name), 'config': dict(values)} if len(stored) == 2:
+      return name, values
+  raise UserError(
+    f'{path} is no config of a run: '
+    'expected {"experiment": "a name", "config": {...}} and nothing else'
+  )
+
+
+def _config(kind: type[C], values: Mapping[str, Any], path: Path) -> C:
+  """Builds a config from JSON values; what the file lacks takes its default."""
+  hints = typing.get_type_hints(kind)
+  fields = {field.name for field in dataclasses.fields(kind)}
+  if unknown := values.keys() - fields:
+    raise UserError(f'{path}: no such entry: {", ".join(sorted(unknown))}')
+  try:
+    return kind(**{k: _converted(k, hints[k], v) for k, v in values.items()})
+  except (TypeError, ValueError) as error:
+    raise UserError(f'{path}: {error}') from error
+
+
+def _converted(name: str, hint: Any, value: Any) -> Any:
+  """A JSON value as a field's type. ValueError: it is of another."""
+  origin, options = typing.get_origin(hint), typing.get_args(hint)
+  if origin in (Union, types.UnionType):
+    for option in options:
+      with contextlib.suppress(ValueError):
+        return _converted(name, option, value)
+  elif origin is tuple and isinstance(value, list):
+    kinds = options[:1] * len(value) if options[-1] is ... else options
+    if len(kinds) == len(value):
+      return tuple(map(functools.partial(_converted, name), kinds, value))
+  elif hint is float and type(value) is int:
+    return float(value)
+  elif type(value) is hint or (origin is Literal and value in options):
+    return value
+  needed = hint.__name__ if isinstance(hint, type) else hint
+  raise ValueError(f'{name} must be {needed}, got {value!r}')

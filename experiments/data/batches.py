@@ -1,0 +1,181 @@
+"""Batch number `step` of a run, as a pure function of the seed and the step.
+
+A source has random access, so no batch needs the batches before it: there is
+no iterator to save, and a resumed run sees what an unbroken one would have.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Protocol
+
+import jax.numpy as jnp
+import numpy as np
+
+
+class Source(Protocol):
+  """Examples with random access."""
+
+  def __len__(self) -> int:
+    """Returns the number of examples."""
+    ...
+
+  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the examples at these positions, stacked along axis 0."""
+    ...
+
+
+class Arrays:
+  """A source in memory: arrays whose leading axis is the examples.
+
+  Args:
+    arrays: the arrays by name, such as 'image' and 'label'.
+
+  Raises:
+    ValueError: there are no examples, or the arrays differ in length.
+  """
+
+  def __init__(self, arrays: Mapping[str, np.ndarray]):
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+      raise ValueError(
+        'Arrays: needs at least one example, and as many in one array as in '
+        f'another, not {lengths}.'
+      )
+    self.arrays = dict(arrays)
+
+  def __len__(self) -> int:
+    return len(next(iter(self.arrays.values())))
+
+  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: array[indices] for name, array in self.arrays.items()}
+
+
+class _Mirrored:
+  """The examples of a source, then the same with each 'image' mirrored."""
+
+  def __init__(self, source: Source):
+    self.source = source
+
+  def __len__(self) -> int:
+    return 2 * len(self.source)
+
+  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    flipped, positions = np.divmod(indices, len(self.source))
+    examples = self.source[positions]
+    image = examples['image']
+    flipped = flipped.astype(bool)[:, None, None, None]
+    return {**examples, 'image': np.where(flipped, image[:, :, ::-1], image)}
+
+
+def mirrored(source: Source) -> Source:
+  """Returns a source of twice the length, with every picture also mirrored.
+
+  Mirror images are examples of their own rather than drawn at random, so that
+  the order of the data stays a pure function of the seed and the step.
+
+  Args:
+    source: examples with an 'image' [N, height, width, channels].
+
+  Returns:
+    A source where example `len(source) + i` is example `i` with its picture
+    flipped left to right.
+  """
+  return _Mirrored(source)
+
+
+# A batch straddles two epochs as a rule; one more serves a second reader.
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+  return np.random.default_rng([seed, epoch]).permutation(size)
+
+
+def indices(seed: int, step: int, batch_size: int, size: int) -> np.ndarray:
+  """Returns the positions in the source of batch number `step`.
+
+  The run walks through an endless sequence of permutations, one for each epoch,
+  batch by batch; a batch may straddle epochs and may be larger than one.
+
+  Args:
+    seed: the run's seed, at least 0.
+    step: number of the batch, from 0.
+    batch_size: number of examples in each batch of the run.
+    size: number of examples in the source.
+
+  Returns:
+    Positions, int64 [batch_size]. A pure function of the arguments.
+
+  Raises:
+    ValueError: an argument is negative, or a size is 0.
+  """
+  seed, step, batch_size, size = map(int, (seed, step, batch_size, size))
+  if min(seed, step) < 0 or min(batch_size, size) < 1:
+    raise ValueError(
+      'indices: needs seed and step of at least 0, batch_size and size of at '
+      f'least 1, not {seed=}, {step=}, {batch_size=}, {size=}.'
+    )
+  start, stop = step * batch_size, (step + 1) * batch_size
+  epochs = range(start // size, (stop - 1) // size + 1)
+  return np.concatenate(
+    [
+      _permutation(seed, e, size)[max(start - e * size, 0) : stop - e * size]
+      for e in epochs
+    ]
+  )
+
+
+def batch(
+  source: Source, seed: int, step: int, batch_size: int
+) -> dict[str, np.ndarray]:
+  """Returns batch number `step` of a run.
+
+  Args:
+    source: where the examples are.
+    seed: the run's seed, at least 0.
+    step: number of the batch, from 0.
+    batch_size: number of examples in it.
+
+  Returns:
+    The stacked examples, and 'index', int32 [batch_size]: the number of each
+    example in the global batch, by which its randomness is keyed.
+  """
+  positions = indices(seed, step, batch_size, len(source))
+  number = np.arange(batch_size, dtype=np.int32)
+  return {**source[positions], 'index': number}
+
+
+def conditions(
+  count: int, num_classes: int = 0, label: int | None = None
+) -> dict[str, np.ndarray]:
+  """Returns the batch that asks for `count` samples.
+
+  Args:
+    count: number of samples.
+    num_classes: of a model with labels; 0 for one without.
+    label: the class of all samples; None for each class in turn.
+
+  Returns:
+    'index', int32 [count], and with classes 'label', int32 [count].
+  """
+  index = np.arange(count, dtype=np.int32)
+  if not num_classes:
+    return {'index': index}
+  labels = index % num_classes if label is None else np.full_like(index, label)
+  return {'index': index, 'label': labels}
+
+
+def to_float(batch: Mapping) -> dict:
+  """Returns the batch with a uint8 'image' as float32 in [-1, 1].
+
+  Traceable by JAX: inside the compiled step it is free, and a quarter of the
+  bytes travels to the device. All else is returned as it is.
+  """
+  image = batch.get('image')
+  if image is None or image.dtype != jnp.uint8:
+    return dict(batch)
+  return {**batch, 'image': jnp.asarray(image, jnp.float32) / 127.5 - 1}
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+  """Returns pictures in [-1, 1] as uint8, rounded; clips what is outside."""
+  scaled = (np.asarray(images, np.float32) + 1) * 127.5
+  return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

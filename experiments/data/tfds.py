@@ -1,0 +1,149 @@
+"""Picture sets that tensorflow-datasets has prepared, read without TensorFlow.
+
+Reading takes the sets in ArrayRecord format; only preparing one may need
+TensorFlow, and the error for an unprepared set has the line that does it.
+"""
+
+import difflib
+import io
+import os
+
+import numpy as np
+from PIL import Image
+
+from experiments.data import decode
+from experiments.data.batches import Arrays
+
+
+def tfds_images(
+  name: str,
+  data_dir: str | os.PathLike | None = None,
+  split: str = 'train',
+  resolution: int | None = None,
+) -> Arrays:
+  """Returns a prepared tensorflow-datasets set, decoded in memory.
+
+  Args:
+    name: the set's name there, as in 'mnist', 'cifar10' or 'name/config'.
+    data_dir: folder where it was prepared; None or '' is the usual
+      ~/tensorflow_datasets.
+    split: what to read, as in 'train', 'test' or 'train[:10%]'.
+    resolution: side in pixels; smaller pictures lie in the middle, on zeros.
+      None keeps their size, which must then be one for all.
+
+  Returns:
+    'image', uint8 [N, height, width, 1 or 3], and, where the set has one for
+    each picture, 'label', int32 [N].
+
+  Raises:
+    FileNotFoundError: the set is not prepared.
+    ValueError: there is no such set or split, it is prepared in another format,
+      has no 8-bit pictures, or they do not fit.
+  """
+  who = f'tfds_images: {name}'
+  # A shell leaves the ~ of --data-dir=~/sets as it is.
+  data_dir = os.path.expanduser(data_dir) if data_dir else None
+  source = _source(name, data_dir, split)
+  channels, labelled = _features(who, source.dataset_info.features)
+  shape = _pixels(who, source[0], channels, resolution).shape
+  images = decode.empty(who, len(source), shape)
+  labels = np.zeros(len(source), np.int32)
+
+  def load(positions: range):
+    examples = source.__getitems__(positions)
+    for i, example in zip(positions, examples, strict=True):
+      pixels = _pixels(who, example, channels, resolution)
+      if pixels.shape != shape:
+        raise ValueError(
+          f'{who}: pictures of {pixels.shape} and {shape}, and one size is '
+          'needed: give a resolution that holds them all.'
+        )
+      images[i] = pixels
+      labels[i] = example['label'] if labelled else 0
+
+  decode.in_threads(load, len(source))
+  return Arrays({'image': images} | ({'label': labels} if labelled else {}))
+
+
+def _pixels(who, example, channels, resolution) -> np.ndarray:
+  """Returns the picture of an example, uint8 [height, width, channels]."""
+  with Image.open(io.BytesIO(example['image'])) as image:
+    pixels = np.array(decode.flat(image, channels))
+  pixels = pixels.reshape(*pixels.shape[:2], channels)
+  if resolution is None:
+    return pixels
+  return decode.padded(who, pixels, resolution)
+
+
+def _features(who, features) -> tuple[int, bool]:
+  """Returns the pictures' channels, and whether each has one label."""
+  import tensorflow_datasets as tfds
+
+  features = dict(features.items())
+  image, label = features.get('image'), features.get('label')
+  if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:
+    raise ValueError(
+      f"{who}: needs a feature 'image' of 8-bit pictures; it has {features}."
+    )
+  labelled = (
+    label is not None
+    and label.shape == ()
+    and np.issubdtype(label.np_dtype, np.integer)
+  )
+  return (1 if image.shape[-1] == 1 else 3), labelled
+
+
+def _source(name, data_dir, split):
+  """Returns the split with random access, its pictures still encoded."""
+  # Imported where it is used: it takes as long as all else together.
+  import tensorflow_datasets as tfds
+
+  builder = _builder(name, data_dir)
+  if not builder.is_prepared():
+    raise FileNotFoundError(
+      f'tfds_images: {name} is not prepared in {builder.data_path}. '
+      f'{_how_to_prepare(name, data_dir)}'
+    )
+  # Checked here, since of a set in parquet tfds would read half the rows.
+  wanted = tfds.core.FileFormat.ARRAY_RECORD
+  if wanted not in builder.info.available_file_formats():
+    raise ValueError(
+      f'tfds_images: {name} is prepared in {builder.data_path} as '
+      f'{builder.info.file_format.value}, and {wanted.value} is needed. Delete '
+      f'it or choose another data_dir. {_how_to_prepare(name, data_dir)}'
+    )
+  # Left to itself tfds decodes by OpenCV or Pillow, whichever is installed.
+  skip = {'image': tfds.decode.SkipDecoding()}
+  try:
+    return builder.as_data_source(split, decoders=skip, file_format=wanted)
+  except ValueError as error:
+    raise ValueError(f'tfds_images: {name}: {split!r}: {error}') from error
+
+
+def _builder(name, data_dir):
+  """Returns the set's builder, from its code or else from its files."""
+  import tensorflow_datasets as tfds
+
+  try:
+    return tfds.builder(name, data_dir=data_dir)
+  except tfds.core.DatasetNotFoundError as error:
+    # Community sets would be looked up in the cloud.
+    known = tfds.list_builders(with_community_datasets=False)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = ''.join(f' Did you mean {one!r}?' for one in near)
+    raise ValueError(
+      f'tfds_images: tensorflow-datasets knows no set {name!r}, and '
+      f'{data_dir or "~/tensorflow_datasets"} holds none of that name.{hint}'
+    ) from error
+  except (ValueError, AssertionError, ImportError) as error:
+    # Its own words are clear: a bad version, a bad config, a module it needs.
+    raise ValueError(f'tfds_images: {error}') from error
+
+
+def _how_to_prepare(name, data_dir) -> str:
+  where = f', data_dir={data_dir!r}' if data_dir else ''
+  return (
+    'To prepare it (this takes TensorFlow: pip install tensorflow): python -c '
+    f'"import tensorflow_datasets as tfds; tfds.builder({name!r}{where})'
+    ".download_and_prepare(file_format='array_record')\""
+  )

@@ -1,0 +1,35 @@
+"""A user's mistakes: told in a line and an exit status, without a traceback."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+
+class UserError(Exception):
+  """What the user asked for cannot be done; the message says what can."""
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+  """Prints a UserError to stderr as `error: ...` and exits with status 2.
+
+  Around the body of a command, or as a decorator: `@reported()`.
+  """
+  try:
+    yield
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    raise SystemExit(2) from error
+
+
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+  """Makes a UserError of a ValueError or an OSError, its message kept.
+
+  Around what is built from the user's numbers and files: there such an error is
+  about them. In the training loop it would be a bug, and wants its traceback.
+  """
+  try:
+    yield
+  except (ValueError, OSError) as error:
+    raise UserError(str(error)) from error

@@ -1,0 +1,43 @@
+"""LSGAN (Mao et al., 2017) on MNIST, with the paper's networks, narrowed."""
+
+import dataclasses
+
+import jgan
+from experiments import config as base
+from experiments import data
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(base.Config):
+  """The numbers worth changing."""
+
+  steps: int = 20_000
+  batch_size: int = 64
+  save_every: int = 1000
+  data_dir: str = ''  # of tfds; empty: its default
+  real_label: float = 1.0  # b, the target for reals
+  fake_label: float = 0.0  # a, the target for fakes
+  generator_label: float = 1.0  # c, the generator's
+  latent_dim: int = 1024  # entries of a latent
+  width: int = 64  # a quarter of the widest layers
+  learning_rate: float = 2e-4  # Adam's, of both players
+  ema_decay: float = 0.999  # of the generator sampled from
+
+
+def make_gan(config: Config) -> jgan.GAN:
+  return jgan.models.lsgan(
+    resolution=32,
+    channels=1,
+    real_label=config.real_label,
+    fake_label=config.fake_label,
+    generator_label=config.generator_label,
+    latent_dim=config.latent_dim,
+    generator_width=2 * config.width,
+    discriminator_width=config.width // 2,
+    learning_rate=config.learning_rate,
+    ema_decay=config.ema_decay,
+  )
+
+
+def make_data(config: Config) -> data.Source:
+  return data.tfds_images('mnist', config.data_dir or None, resolution=32)

@@ -1,0 +1,164 @@
+"""Samples from a trained GAN: `python -m experiments.sample --workdir=...`.
+
+In Python, two lines:
+
+  generate = experiments.sample.load('runs/digits')
+  images = generate(64, seed=1)  # [64, height, width, channels], in [-1, 1]
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import jax
+import numpy as np
+import tyro
+
+import jgan
+from experiments import config as configs
+from experiments import data, pictures
+from experiments.checkpoints import Checkpoints
+from experiments.errors import UserError, building, reported
+from experiments.train import EXPERIMENTS, read_batch
+
+_CHUNK = 100  # samples made at a time
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments:
+  """Samples from a trained GAN, from its averaged generator."""
+
+  workdir: Annotated[str, tyro.conf.arg(metavar='DIR')]
+  """where the run is kept"""
+  count: int = 64
+  """how many samples"""
+  seed: int = 0
+  """decides the samples"""
+  label: int | None = None
+  """class of all; without it, each in turn"""
+  grid: Annotated[str | None, tyro.conf.arg(metavar='FILE')] = None
+  """a PNG of all; by default in DIR/samples"""
+  npz: Annotated[str | None, tyro.conf.arg(metavar='FILE')] = None
+  """also arrays: image, uint8, and label"""
+  png: Annotated[str | None, tyro.conf.arg(metavar='DIR')] = None
+  """also one PNG each, in this folder"""
+
+
+class Sampler(NamedTuple):
+  """A trained GAN that makes samples when called; see `load`."""
+
+  gan: jgan.GAN
+  state: jgan.TrainState
+  num_classes: int
+
+  def __call__(
+    self, count: int, seed: int = 0, label: int | None = None
+  ) -> np.ndarray:
+    """Makes `count` samples; number i depends on the seed and i alone.
+
+    Args:
+      count: how many, at least 1.
+      seed: decides them.
+      label: the class of all; None for each class in turn.
+
+    Returns:
+      Samples `[count, ...]`; pictures are float32 in [-1, 1].
+
+    Raises:
+      UserError: count or label are out of range.
+    """
+    conditions = self.conditions(count, label)
+    key = jax.random.key(seed)
+    # Whole chunks, so that one compiled program serves all.
+    chunks = [
+      jax.tree.map(lambda x, i=start: _chunk(x, i), conditions)
+      for start in range(0, count, _CHUNK)
+    ]
+    made = [jgan.sample(self.gan, self.state, chunk, key) for chunk in chunks]
+    return np.concatenate(made)[:count]
+
+  def conditions(self, count: int, label: int | None = None) -> jgan.Batch:
+    """The numbers of the samples, and their labels where there are classes."""
+    if count < 1:
+      raise UserError(f'--count must be 1 or more, got {count}')
+    if label is not None and label not in range(self.num_classes):
+      limit = f'from 0 to {self.num_classes - 1}'
+      raise UserError(
+        f'--label={label} is no class of this model, whose labels are '
+        f'{limit if self.num_classes else "none"}'
+      )
+    return data.conditions(count, self.num_classes, label)
+
+
+def load(workdir: str | os.PathLike) -> Sampler:
+  """The sampler of a run, from its newest good checkpoint.
+
+  Args:
+    workdir: of a run of `experiments.train`. Nothing in it is changed, and the
+      run's data set is not needed.
+
+  Returns:
+    `generate(count, seed=0, label=None)`.
+
+  Raises:
+    UserError: there is no run, or no good checkpoint.
+  """
+  workdir = Path(os.path.expanduser(workdir))
+  run = configs.load(workdir, EXPERIMENTS)
+  with building():
+    gan = EXPERIMENTS[run.name].make_gan(run.config)
+    template = jax.eval_shape(
+      functools.partial(jgan.init, gan), jax.random.key(0), read_batch(workdir)
+    )
+    with Checkpoints(workdir / 'checkpoints') as checkpoints:
+      _, state = checkpoints.restore(template)
+  return Sampler(gan, state, getattr(run.config, 'num_classes', 0))
+
+
+@reported()
+def main(argv: Sequence[str] | None = None) -> None:
+  """The command; `argv` in place of the words of the command line."""
+  arguments = tyro.cli(
+    Arguments, args=argv, prog='python -m experiments.sample'
+  )
+  generate = load(arguments.workdir)
+  count, label = arguments.count, arguments.label
+  images = data.to_uint8(generate(count, arguments.seed, label))
+  labels = generate.conditions(count, label).get('label')
+  workdir = Path(os.path.expanduser(arguments.workdir))
+  grid = arguments.grid or workdir / 'samples' / f'seed{arguments.seed}.png'
+  # Where each class comes in turn, a column is a class.
+  columns = generate.num_classes if label is None else None
+  with building():
+    pictures.save_png(grid, pictures.grid(images, columns or None))
+    print(f'{count} samples on a grid: {grid}')
+    if arguments.npz:
+      _save_npz(arguments.npz, images, labels)
+      print(f'their arrays: {arguments.npz}')
+    if arguments.png:
+      for i, image in enumerate(images):
+        pictures.save_png(Path(arguments.png, f'{i:06}.png'), image)
+      print(f'a PNG each: {arguments.png}')
+
+
+def _chunk(x: np.ndarray, start: int) -> np.ndarray:
+  """Entries from `start` on, the last repeated to make up a chunk."""
+  part = x[start : start + _CHUNK]
+  return np.pad(part, (0, _CHUNK - len(part)), mode='edge')
+
+
+def _save_npz(path: str, images: np.ndarray, labels: np.ndarray | None) -> None:
+  arrays = {'image': images} | ({} if labels is None else {'label': labels})
+  target = Path(os.path.expanduser(path))
+  target.parent.mkdir(parents=True, exist_ok=True)
+  part = target.with_name(f'{target.name}.part')
+  with part.open('wb') as file:
+    np.savez_compressed(file, **arrays)
+  os.replace(part, target)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,351 @@
+"""Trains a GAN: `python -m experiments.train [experiment] --workdir=...`.
+
+The whole loop is here, to be read and forked. A workdir holds config.json,
+metrics.jsonl, TensorBoard's events, reals.png, samples/ of fixed latents from
+before the first step on, and checkpoints/; the same command goes on with it.
+"""
+
+import contextlib
+import functools
+import json
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+import jgan
+from experiments import (
+  cifar10_dcgan,
+  data,
+  digits,
+  folder,
+  mnist_dcgan,
+  mnist_lsgan,
+  mnist_mlp,
+  pictures,
+)
+from experiments import config as configs
+from experiments.checkpoints import Checkpoints
+from experiments.errors import UserError, building, reported
+from experiments.logs import Log, Progress
+
+EXPERIMENTS: Mapping[str, ModuleType] = {
+  'digits': digits,
+  'mnist-mlp': mnist_mlp,
+  'mnist-dcgan': mnist_dcgan,
+  'mnist-lsgan': mnist_lsgan,
+  'cifar10-dcgan': cifar10_dcgan,
+  'folder': folder,
+}
+DEFAULT = 'digits'
+_BATCH = 'batch.json'
+GRID = 80  # pictures in a grid: eight of each of ten classes
+
+
+@reported()
+def main(argv: Sequence[str] | None = None) -> None:
+  """The command; `argv` in place of the words of the command line."""
+  argv = sys.argv[1:] if argv is None else argv
+  _cache_compiled_programs()
+  train(configs.parse(argv, EXPERIMENTS, DEFAULT))
+
+
+class Task(NamedTuple):
+  """All that the loop needs, built and checked before a file is written."""
+
+  gan: jgan.GAN
+  source: data.Source
+  mesh: jax.sharding.Mesh
+  key: jax.Array  # the run's
+  state: jgan.TrainState  # its shapes and shardings
+
+
+def build(run: configs.Run) -> Task:
+  """Makes the GAN and its data. UserError: they cannot be, or do not fit."""
+  experiment, config = EXPERIMENTS[run.name], run.config
+  mesh = jgan.sharding.data_mesh(jax.devices())
+  if config.batch_size % mesh.size:
+    raise UserError(
+      f'--batch-size={config.batch_size} does not divide over the {mesh.size} '
+      'devices of this machine'
+    )
+  key = jax.random.key(config.seed)
+  with building():
+    gan, source = experiment.make_gan(config), experiment.make_data(config)
+    batch = data.to_float(data.batch(source, config.seed, 0, config.batch_size))
+    shapes = jax.eval_shape(functools.partial(jgan.init, gan), key, batch)
+  state = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      x.shape, x.dtype, sharding=jgan.sharding.replicated(mesh)
+    ),
+    shapes,
+  )
+  return Task(gan, source, mesh, key, state)
+
+
+def train(run: configs.Run) -> jgan.TrainState:
+  """Trains to `run.config.steps`, on from the newest checkpoint if there is.
+
+  Args:
+    run: what and where; its workdir is made when all else is checked.
+
+  Returns:
+    The last state.
+
+  Raises:
+    UserError: what was asked for cannot be built, or the training diverged.
+    SystemExit: after SIGTERM or Ctrl-C, when all is saved.
+  """
+  config = run.config
+  configs.check_resume(run)
+  task = build(run)
+  configs.writable(run.workdir)
+  with contextlib.ExitStack() as stack:
+    stopped = stack.enter_context(stop_signals())
+    checkpoints = stack.enter_context(
+      Checkpoints(run.workdir / 'checkpoints', config.keep)
+    )
+    start, state = restored_or_new(task, checkpoints, config)
+    configs.save(run)
+    write_batch(run.workdir, device_batch(task, config, 0))
+    if start >= config.steps:
+      print(
+        f'{run.workdir} is finished, with {start} steps. For more: --steps.'
+      )
+      return state
+    log = stack.enter_context(Log(run.workdir, start))
+    program = step_programs(task, config)
+    describe(run, task, start, program)
+    if start == 0:
+      write_reals(run, task, log)
+      write_samples(run, task, state, 0, log)
+    progress = stack.enter_context(
+      Progress(config.steps, start, batch_size=config.batch_size)
+    )
+    played, hurry = [], None
+    for step in range(start, config.steps):
+      batch = device_batch(task, config, step)
+      moves = jgan.moves(task.gan, step)
+      state, metrics = program(moves)(state, batch, task.key)
+      played.append(metrics)
+      jax.block_until_ready(played[-2:][0])  # one step ahead, no further
+      done, hurry, losses = step + 1, stopped(), None
+      last = done == config.steps or hurry
+      if done % config.log_every == 0 or last:
+        losses = write_metrics(log, done, played)
+        played = []
+      if done % config.sample_every == 0 or last:
+        write_samples(run, task, state, done, log)
+      if done % config.save_every == 0 or last:
+        checkpoints.save(done, state)
+      progress.update(done, losses)
+      if hurry:
+        break
+    checkpoints.wait()
+    progress.close()
+    if done < config.steps:
+      print(f'Stopped after step {done}; saved. To go on: the same command.')
+      raise SystemExit(128 + hurry)
+    print(f'Done. Samples: {sample_path(run, done)}')
+  return state
+
+
+def restored_or_new(
+  task: Task, checkpoints: Checkpoints, config: configs.Config
+) -> tuple[int, jgan.TrainState]:
+  """The step and the state to go on from, on every device."""
+  with building():
+    restored = checkpoints.restore(task.state)
+  if restored is not None:
+    return restored
+  make = jax.jit(
+    functools.partial(jgan.init, task.gan),
+    out_shardings=jgan.sharding.replicated(task.mesh),
+  )
+  return 0, make(task.key, data.to_float(device_batch(task, config, 0)))
+
+
+def device_batch(task: Task, config: configs.Config, step: int) -> jgan.Batch:
+  """Batch number `step` of the run, divided over the devices."""
+  batch = data.batch(task.source, config.seed, step, config.batch_size)
+  return jax.device_put(batch, jgan.sharding.over_examples(task.mesh))
+
+
+def step_programs(
+  task: Task, config: configs.Config
+) -> Callable[[tuple[str, ...]], jax.stages.Compiled]:
+  """The compiled step by who moves, each made when it is first asked for.
+
+  A small program for each pattern of moves, since a condition around
+  convolutions inside of one is slow on CPUs.
+  """
+
+  def step(state, batch, key, moves):
+    batch = data.to_float(batch)
+    return jgan.train_step(task.gan, state, batch, key, moves=moves)
+
+  jitted = jax.jit(step, static_argnames='moves', donate_argnames='state')
+  arguments = task.state, device_batch(task, config, 0), task.key
+
+  @functools.cache
+  def program(moves):
+    return jitted.lower(*arguments, moves=moves).compile()
+
+  return program
+
+
+def describe(
+  run: configs.Run,
+  task: Task,
+  start: int,
+  program: Callable[[tuple[str, ...]], jax.stages.Compiled],
+) -> None:
+  """Prints what will run; compiles the steps for it."""
+  config, players = run.config, task.gan.players
+  every = [p.every for p in players if isinstance(p.every, int)]
+  cycle = [
+    jgan.moves(task.gan, step)
+    for step in range(start, start + math.lcm(*every))
+  ]
+  epochs = config.steps * config.batch_size / len(task.source)
+  print(
+    f'{run.name}: {config.steps:,} steps of {config.batch_size} examples, '
+    f'{epochs:.4g} epochs of {len(task.source):,}'
+  )
+  for player in players:
+    params = task.state.variables[player.name]['params']
+    size = sum(leaf.size for leaf in jax.tree.leaves(params))
+    share = sum(player.label in moves for moves in cycle) / len(cycle)
+    turns = f', {share * config.steps:,.0f} moves' if share < 1 else ''
+    print(f'  {player.label}: {size:,} parameters{turns}')
+  flops = [program(moves).cost_analysis()['flops'] for moves in cycle]
+  kind = jax.devices()[0].device_kind
+  print(
+    f'  {sum(flops) / len(flops) / 1e9:.3g} GFLOP a step on each of '
+    f'{task.mesh.size} {kind}'
+  )
+  print(f'  workdir: {run.workdir}' + f', from step {start}' * bool(start))
+  sys.stdout.flush()
+
+
+def write_metrics(
+  log: Log, done: int, played: Sequence[jgan.Metrics]
+) -> dict[str, float]:
+  """Logs the averages over the steps played; returns each player's loss.
+
+  Raises:
+    UserError: a loss is not finite, and no later state can be.
+  """
+  stacked = {
+    name: np.stack([metrics[name] for metrics in jax.device_get(played)])
+    for name in played[0]
+  }
+  means = {k: float(v) for k, v in jgan.average_metrics(stacked).items()}
+  log.write(done, means)
+  losses = {
+    name.removesuffix('/loss'): value
+    for name, value in means.items()
+    if name.endswith('/loss')
+  }
+  if not all(map(math.isfinite, losses.values())):
+    raise UserError(
+      f'the training diverged before step {done}: {losses}. The checkpoints '
+      'of the steps before are kept; try a lower --learning-rate or another '
+      '--seed in another --workdir'
+    )
+  return losses
+
+
+def write_reals(run: configs.Run, task: Task, log: Log) -> None:
+  """A grid of examples, to compare samples with: reals.png."""
+  config = run.config
+  picked = data.batch(task.source, config.seed, 0, GRID)['image']
+  image = pictures.grid(picked)
+  pictures.save_png(run.workdir / 'reals.png', image)
+  log.picture(0, 'reals', image)
+
+
+def write_samples(
+  run: configs.Run, task: Task, state: jgan.TrainState, done: int, log: Log
+) -> None:
+  """A grid of samples of the same latents in every step."""
+  classes = getattr(run.config, 'num_classes', 0)
+  batch = data.conditions(GRID, classes)
+  images = jgan.sample(task.gan, state, batch, jax.random.fold_in(task.key, 2))
+  image = pictures.grid(np.asarray(images), columns=classes or None)
+  pictures.save_png(sample_path(run, done), image)
+  log.picture(done, 'samples', image)
+
+
+def sample_path(run: configs.Run, done: int) -> Path:
+  return run.workdir / 'samples' / f'{done:06}.png'
+
+
+def write_batch(workdir: Path, batch: jgan.Batch) -> None:
+  """Keeps the form of a batch, so that sampling needs no data: batch.json."""
+  form = {
+    name: {'shape': x.shape, 'dtype': str(x.dtype)}
+    for name, x in jax.eval_shape(data.to_float, batch).items()
+  }
+  part = workdir / f'{_BATCH}.part'
+  part.write_text(json.dumps(form, indent=2) + '\n')
+  os.replace(part, workdir / _BATCH)
+
+
+def read_batch(workdir: Path) -> dict[str, jax.ShapeDtypeStruct]:
+  """The form of the batches of a run, as `jgan.init` needs it."""
+  form = json.loads((workdir / _BATCH).read_text())
+  return {
+    name: jax.ShapeDtypeStruct(tuple(x['shape']), x['dtype'])
+    for name, x in form.items()
+  }
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Callable[[], int]]:
+  """A function that tells which signal has asked to stop, 0 for none.
+
+  SIGTERM and Ctrl-C are noted, and the loop ends after its step; a second one
+  does what it always did. Signals reach the main thread only: in another, as
+  some notebooks run cells, nothing is noted.
+  """
+  noted = []
+  if threading.current_thread() is not threading.main_thread():
+    yield lambda: 0
+    return
+
+  def note(number, frame):
+    noted.append(number)
+    for each, handler in before.items():
+      signal.signal(each, handler)
+    print('\nStopping after this step; once more to stop at once.', flush=True)
+
+  before = {
+    number: signal.signal(number, note)
+    for number in (signal.SIGINT, signal.SIGTERM)
+  }
+  try:
+    yield lambda: noted[0] if noted else 0
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def _cache_compiled_programs() -> None:
+  """Keeps compiled programs in the user's cache folder, for the next start."""
+  if jax.config.jax_compilation_cache_dir is None:
+    caches = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    jax.config.update('jax_compilation_cache_dir', str(Path(caches, 'jgan')))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+
+
+if __name__ == '__main__':
+  main()

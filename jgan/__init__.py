@@ -1,0 +1,70 @@
+"""Train generative adversarial networks in JAX: a GAN is a small value.
+
+>>> import jax, jax.numpy as jnp, jgan
+>>> gan = jgan.models.dcgan(resolution=16, channels=1, width=8)
+>>> key = jax.random.key(0)
+>>> batch = {'image': jnp.zeros((8, 16, 16, 1))}  # in [-1, 1]
+>>> state = jgan.init(gan, key, batch)
+>>> for _ in range(2):
+...   state, metrics = jgan.train_step(gan, state, batch, key)
+>>> sorted(m for m in metrics if 'loss' in m)
+['discriminator/loss', 'generator/loss']
+>>> images = jgan.sample(gan, state, {'index': jnp.arange(4)}, key)
+>>> images.shape
+(4, 16, 16, 1)
+
+Own networks play through `jgan.standard_gan`, another game is a tuple of
+`jgan.Player`, and `jgan.train_step` plays them all.
+"""
+
+from jgan import (
+  gradients,
+  latents,
+  layers,
+  losses,
+  models,
+  penalties,
+  sharding,
+)
+from jgan.gan import GAN, Batch, LossFn, LossOutput, Metrics, Player, Variables
+from jgan.sharding import example_keys
+from jgan.standard import standard_gan
+from jgan.train import (
+  TrainState,
+  average_metrics,
+  init,
+  moves,
+  sample,
+  standing_statistics,
+  train_step,
+  train_steps,
+  update,
+)
+
+__all__ = [
+  'GAN',
+  'Batch',
+  'LossFn',
+  'LossOutput',
+  'Metrics',
+  'Player',
+  'TrainState',
+  'Variables',
+  'average_metrics',
+  'example_keys',
+  'gradients',
+  'init',
+  'latents',
+  'layers',
+  'losses',
+  'models',
+  'moves',
+  'penalties',
+  'sample',
+  'sharding',
+  'standard_gan',
+  'standing_statistics',
+  'train_step',
+  'train_steps',
+  'update',
+]

@@ -1,0 +1,203 @@
+"""Ways to differentiate a player's loss: whole, in microbatches, per example.
+
+Each is a `GradientFn`: `(objective, params, batch, key) -> ((loss, output),
+gradients)`, where `objective(params, batch, key) -> (loss, LossOutput)` is the
+moving player's loss with every other player held fixed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from jgan import sharding
+
+Objective: TypeAlias = Callable[
+  [PyTree, Mapping[str, Array], PRNGKeyArray], tuple[Array, Any]
+]
+GradientFn: TypeAlias = Callable[
+  [Objective, PyTree, Mapping[str, Array], PRNGKeyArray],
+  tuple[tuple[Array, Any], PyTree],
+]
+
+_NOISE = 7  # folded into the key of the privacy noise; latents fold others
+
+
+def whole(
+  objective: Objective,
+  params: PyTree,
+  batch: Mapping[str, Array],
+  key: PRNGKeyArray,
+) -> tuple[tuple[Array, Any], PyTree]:
+  """The gradient of the whole batch at once: `jax.value_and_grad`."""
+  return jax.value_and_grad(objective, has_aux=True)(params, batch, key)
+
+
+def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
+  """The mean gradient over k parts of the batch, one after the other.
+
+  Exact accumulation: every part plays against the same opponent and the
+  optimizer moves once, so where the loss is a mean over examples the result is
+  that of the whole batch, in about a k-th of its memory. Layers that mix
+  examples (BatchNorm, minibatch deviation, packing) see one part at a time.
+
+  Args:
+    k: the number of parts; divides the batch.
+    unroll: write the parts out in the program in place of a loop. None does so
+      on a CPU, where XLA's kernel gradients inside loops are slow.
+
+  Returns:
+    A `GradientFn`. Its loss and metrics are means over the parts, 'batch_stats'
+    too; another collection is the last part's.
+
+  Raises:
+    ValueError: when called, if k does not divide the number of examples.
+  """
+
+  def gradient(objective, params, batch, key):
+    parts = jax.tree.map(lambda x: _divide(x, k), batch)
+    straight = jax.default_backend() == 'cpu' if unroll is None else unroll
+
+    def run(part):
+      (_, output), grads = whole(objective, params, part, key)
+      stats, others = _split(output.mutated)
+      return (output._replace(mutated=stats), grads), others
+
+    def add(carry, part):
+      averaged, others = run(part)
+      return (jax.tree.map(_add, carry[0], averaged), others), None
+
+    # The first part outside of the loop: its result has the carry's types.
+    first = run(jax.tree.map(lambda x: x[0], parts))
+    rest = jax.tree.map(lambda x: x[1:], parts)
+    (total, others), _ = lax.scan(add, first, rest, unroll=k if straight else 1)
+    output, grads = jax.tree.map(
+      lambda x: x / k if is_floating(x) else x, total
+    )
+    output = output._replace(mutated={**output.mutated, **others})
+    return (output.loss, output), grads
+
+  return gradient
+
+
+def per_example(
+  clip: float, noise: float, axis_name: str | None = None
+) -> GradientFn:
+  r"""Clipped and noised gradients, for differentially private training.
+
+  With gradients g_i of the loss on each example alone,
+
+  .. math::
+    \frac{1}{n} \left( \sum_i g_i \min\left(1, \frac{C}{\lVert g_i \rVert_2}
+      \right) + \mathcal{N}(0, \sigma^2 C^2) \right)
+
+  Each example is clipped before anything is averaged, and noise is added once
+  to the sum over the global batch. The loss must treat examples separately:
+  BatchNorm or packing would carry one example into another's gradient. The
+  gradients of all examples are held at once.
+
+  Args:
+    clip: C, the largest norm of one example's gradient over all params.
+    noise: sigma, the noise multiplier, in units of `clip`.
+    axis_name: as of `train_step`, under pmap and shard_map.
+
+  Returns:
+    A `GradientFn`. Its loss and metrics are means over examples; collections
+    must not depend on the example, and are the first one's.
+
+  References:
+    Abadi et al., Deep Learning with Differential Privacy, 2016, algorithm 1
+    (https://arxiv.org/abs/1607.00133).
+  """
+
+  def gradient(objective, params, batch, key):
+    batch = sharding.with_index(batch, axis_name)
+
+    def one(example):
+      alone = jax.tree.map(lambda x: x[None], example)
+      return whole(objective, params, alone, key)
+
+    (loss, output), grads = jax.vmap(one)(batch)
+    total = _clipped_sum(grads, clip)
+    devices = 1 if axis_name is None else lax.psum(1, axis_name)
+    # The same draw on every device, a share each: the sum holds it once.
+    draw = _normal_like(total, jax.random.fold_in(key, _NOISE))
+    grads = jax.tree.map(
+      lambda g, z: (g + (noise * clip / devices) * z) / loss.shape[0],
+      total,
+      draw,
+    )
+    output = output._replace(
+      loss=loss.mean(),
+      mutated=jax.tree.map(lambda x: x[0], output.mutated),
+      metrics=jax.tree.map(lambda x: x.mean(0), output.metrics),
+    )
+    return (output.loss, output), grads
+
+  return gradient
+
+
+def merged(collections: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+  """One set of collections from several calls that started from the same.
+
+  The floating arrays of 'batch_stats' are averaged: a running mean moved by
+  the average of two batches is the average of the two moved means. Any other
+  collection is the last call's.
+  """
+  last = collections[-1]
+  if 'batch_stats' not in last:
+    return last
+  stats = jax.tree.map(
+    lambda *xs: sum(xs) / len(xs) if is_floating(xs[0]) else xs[-1],
+    *(each['batch_stats'] for each in collections),
+  )
+  return {**last, 'batch_stats': stats}
+
+
+def is_floating(x: Array) -> bool:
+  """Whether an average of x makes sense: not of integers, nor of booleans."""
+  return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def _divide(x: Array, k: int) -> Array:
+  if x.shape[0] % k:
+    raise ValueError(
+      f'microbatches: a batch of {x.shape[0]} examples does not divide into '
+      f'{k} microbatches.'
+    )
+  return x.reshape(k, x.shape[0] // k, *x.shape[1:])
+
+
+def _split(mutated: Mapping[str, Any]) -> tuple[dict, dict]:
+  """The collection that is averaged, and those of which the last is kept."""
+  stats = {k: v for k, v in mutated.items() if k == 'batch_stats'}
+  return stats, {k: v for k, v in mutated.items() if k not in stats}
+
+
+def _add(total: Array, x: Array) -> Array:
+  return total + x if is_floating(x) else x
+
+
+def _clipped_sum(grads: PyTree, clip: float) -> PyTree:
+  """Sums gradients over their leading axis, each first cut to norm `clip`."""
+  norms = jax.vmap(optax.tree.norm)(grads)
+  # A zero gradient stays zero: no division by its norm.
+  factors = clip / jnp.maximum(norms, clip)
+  return jax.tree.map(lambda g: jnp.tensordot(factors, g, 1), grads)
+
+
+def _normal_like(
+  tree: PyTree[Float[Array, '...']], key: PRNGKeyArray
+) -> PyTree:
+  leaves, structure = jax.tree.flatten(tree)
+  return jax.tree.unflatten(
+    structure,
+    [
+      jax.random.normal(jax.random.fold_in(key, i), x.shape, x.dtype)
+      for i, x in enumerate(leaves)
+    ],
+  )

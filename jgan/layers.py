@@ -1,0 +1,312 @@
+"""Layers that generators and discriminators share, in Flax Linen.
+
+Where flax has the layer too, variables and numbers are the same; what differs
+is the compiled program, and the docstring says how.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+Initializer = Callable[..., Array]
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation over all axes but the last.
+
+  The variables and numbers of `flax.linen.BatchNorm`. Its inverse deviation is
+  taken on `[channels]` and only then broadcast, so that the compiler sees that
+  the generator's forward in two players' moves is one and the same, and keeps
+  one of them; flax's version, reshaped first, comes out as two.
+
+  Attributes:
+    momentum: of the running statistics, `m * old + (1 - m) * batch`.
+    epsilon: added to the variance.
+    use_scale: learn a scale per channel, started at 1.
+    use_bias: learn a bias per channel, started at 0.
+    scale_init: its initialiser.
+    dtype: of the result; None takes the input's. Statistics are float32.
+    axis_name: the axis of pmap or shard_map over which statistics are
+      averaged; None under jit, where they are global by themselves.
+  """
+
+  momentum: float = 0.99
+  epsilon: float = 1e-5
+  use_scale: bool = True
+  use_bias: bool = True
+  scale_init: Initializer = nn.initializers.ones
+  dtype: Any = None
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, 'n *axes c'], use_running_average: bool
+  ) -> Float[Array, 'n *axes c']:
+    channels = (x.shape[-1],)
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, channels)
+    var = self.variable('batch_stats', 'var', jnp.ones, channels)
+    if use_running_average:
+      used = mean.value, var.value
+    else:
+      used = self._moments(x)
+      if not self.is_initializing():
+        mean.value = self._move(mean.value, used[0])
+        var.value = self._move(var.value, used[1])
+    scale = lax.rsqrt(used[1] + self.epsilon)
+    if self.use_scale:
+      scale *= self.param('scale', self.scale_init, channels)
+    y = (x - _channels_last(used[0], x)) * _channels_last(scale, x)
+    if self.use_bias:
+      bias = self.param('bias', nn.initializers.zeros, channels)
+      y += _channels_last(bias, x)
+    return y.astype(self.dtype or x.dtype)
+
+  def _moments(self, x):
+    axes = tuple(range(x.ndim - 1))
+    x = x.astype(jnp.float32)
+    moments = jnp.stack([x.mean(axes), (x**2).mean(axes)])
+    if self.axis_name is not None and not self.is_initializing():
+      moments = lax.pmean(moments, self.axis_name)
+    # Rounding can take the difference below zero.
+    return moments[0], jnp.maximum(moments[1] - moments[0] ** 2, 0)
+
+  def _move(self, old, new):
+    return self.momentum * old + (1 - self.momentum) * new
+
+
+class ConditionalBatchNorm(nn.Module):
+  """Batch normalisation whose scale and bias are linear in a condition.
+
+  `(1 + W_s c) * normalised + W_b c`: with both kernels at zero, as they start
+  by default, it is the plain normalisation.
+
+  Attributes:
+    kernel_init: of W_s and W_b.
+    momentum, epsilon, dtype, axis_name: as of `BatchNorm`.
+
+  References:
+    De Vries et al., Modulating early visual processing by language, 2017
+    (https://arxiv.org/abs/1707.00683); for classes Miyato and Koyama, 2018;
+    for shared embeddings Brock et al., 2018.
+  """
+
+  kernel_init: Initializer = nn.initializers.zeros
+  momentum: float = 0.99
+  epsilon: float = 1e-5
+  dtype: Any = None
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(
+    self,
+    x: Float[Array, 'n *axes c'],
+    condition: Float[Array, 'n d'],
+    use_running_average: bool,
+  ) -> Float[Array, 'n *axes c']:
+    """Normalises `x`; `condition` is one-hot for classes, or an embedding."""
+    x = BatchNorm(
+      self.momentum,
+      self.epsilon,
+      use_scale=False,
+      use_bias=False,
+      dtype=self.dtype,
+      axis_name=self.axis_name,
+    )(x, use_running_average)
+
+    def modulation(name):
+      y = nn.Dense(
+        x.shape[-1],
+        use_bias=False,
+        kernel_init=self.kernel_init,
+        dtype=x.dtype,
+        name=name,
+      )(condition)
+      return y.reshape(y.shape[0], *[1] * (x.ndim - 2), y.shape[1])
+
+    return x * (1 + modulation('scale')) + modulation('bias')
+
+
+class SpectralNorm(nn.Module):
+  """Divides a layer's kernels by an estimate of their largest singular value.
+
+  `SpectralNorm(nn.Conv(64, (3, 3)))(x, update_stats=train)`. The variables and,
+  with `update_stats`, the numbers of `flax.linen.SpectralNorm`: one step of
+  power iteration on the kernel as a matrix `[rest, features]`, kept in
+  'batch_stats'. Without `update_stats` flax iterates all the same; here the
+  stored vector is used as it is, so that repeated evaluations agree.
+
+  Attributes:
+    layer_instance: a module with kernels; arrays of at most one axis stay.
+    n_steps: power iterations in one update.
+    epsilon: guards the vectors' normalisation.
+
+  References:
+    Miyato et al., Spectral Normalization for GANs, 2018, algorithm 1
+    (https://arxiv.org/abs/1802.05957).
+  """
+
+  layer_instance: nn.Module
+  n_steps: int = 1
+  epsilon: float = 1e-12
+
+  @nn.compact
+  def __call__(self, *args: Any, update_stats: bool, **kwargs: Any) -> Any:
+    def normalise(variables):
+      return jax.tree_util.tree_map_with_path(
+        lambda path, x: self._normalised(path, x, update_stats), variables
+      )
+
+    return nn.map_variables(
+      lambda layer: layer(*args, **kwargs),
+      trans_in_fn=normalise,
+      init=self.is_initializing(),
+      mutable=True,
+    )(self.layer_instance)
+
+  def _normalised(self, path, kernel, update_stats):
+    if kernel.ndim < 2:
+      return kernel
+    matrix = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.float32)
+    name = '/'.join(
+      [self.layer_instance.name, *(step.key for step in path[1:])]
+    )
+    u = self.variable(
+      'batch_stats',
+      f'{name}/u',
+      lambda: jax.random.normal(self.make_rng('params'), (1, matrix.shape[-1])),
+    )
+    stored = self.variable('batch_stats', f'{name}/sigma', jnp.ones, ())
+    u_now, v = u.value, self._unit(u.value @ matrix.T)
+    for _ in range(self.n_steps if update_stats else 0):
+      v = self._unit(u_now @ matrix.T)
+      u_now = self._unit(v @ matrix)
+    u_now, v = lax.stop_gradient((self._unit(u_now), v))
+    sigma = (v @ matrix @ u_now.T)[0, 0]
+    if update_stats:
+      u.value, stored.value = u_now, sigma
+    return kernel / jnp.where(sigma != 0, sigma, 1).astype(kernel.dtype)
+
+  def _unit(self, x):
+    return x * lax.rsqrt((x**2).sum(-1, keepdims=True) + self.epsilon)
+
+
+class ConvTranspose(nn.Module):
+  """Transposed convolution in its exact phases; padding 'SAME'.
+
+  The variables and numbers of `flax.linen.ConvTranspose(features, kernel_size,
+  strides)`, to rounding; see `conv_transpose` for what differs.
+
+  Attributes:
+    features: channels of the result.
+    kernel_size: one number a spatial axis.
+    strides: one number a spatial axis, each the factor by which it grows.
+    use_bias: add a learned bias, started at 0.
+    kernel_init: of the kernel `[*kernel_size, in, features]`.
+    dtype: of the computation; None takes the input's.
+  """
+
+  features: int
+  kernel_size: Sequence[int]
+  strides: Sequence[int]
+  use_bias: bool = True
+  kernel_init: Initializer = nn.initializers.lecun_normal()
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, 'n *axes c']
+  ) -> Float[Array, 'n *grown d']:
+    shape = (*self.kernel_size, x.shape[-1], self.features)
+    dtype = self.dtype or x.dtype
+    kernel = self.param('kernel', self.kernel_init, shape).astype(dtype)
+    y = conv_transpose(x.astype(dtype), kernel, tuple(self.strides))
+    if self.use_bias:
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      y += _channels_last(bias.astype(dtype), y)
+    return y
+
+
+def conv_transpose(
+  x: Float[Array, 'n *axes c'],
+  kernel: Float[Array, '*size c d'],
+  strides: tuple[int, ...],
+) -> Float[Array, 'n *grown d']:
+  """`lax.conv_transpose(x, kernel, strides, 'SAME')` in its exact phases.
+
+  Along an axis of stride s, output positions i, i + s, i + 2s, ... see every
+  s-th tap of the kernel and no others: one small ordinary convolution each,
+  interleaved. The same function to rounding, also in its derivatives, and on
+  CPUs about ten times faster in the kernel's gradient, which XLA otherwise
+  takes over an input dilated with zeros.
+
+  Args:
+    x: any number of spatial axes.
+    kernel: taps by spatial axis, then channels in and out, as Linen keeps it.
+    strides: one a spatial axis.
+
+  Returns:
+    An array whose spatial axes are `strides` times longer.
+
+  Raises:
+    ValueError: if a stride is larger than the kernel, which would leave gaps.
+  """
+  spatial = x.ndim - 2
+  if any(s > k for s, k in zip(strides, kernel.shape, strict=False)):
+    raise ValueError(
+      f'conv_transpose: a kernel of {kernel.shape[:spatial]} is smaller than '
+      f'the strides {strides}.'
+    )
+  phases = [
+    _phase(x, kernel, strides, offsets) for offsets in np.ndindex(*strides)
+  ]
+  n, *sizes, channels = phases[0].shape
+  y = jnp.stack(phases, axis=1).reshape(n, *strides, *sizes, channels)
+  # [n, s1, s2, h, w, c] to [n, h, s1, w, s2, c]
+  order = [i for axis in range(spatial) for i in (1 + spatial + axis, 1 + axis)]
+  y = y.transpose(0, *order, y.ndim - 1)
+  return y.reshape(
+    n, *(a * s for a, s in zip(sizes, strides, strict=True)), channels
+  )
+
+
+def _phase(x, kernel, strides, offsets):
+  """The output positions that lie `offsets` past multiples of the strides."""
+  padding, taps = [], []
+  for size, stride, offset in zip(kernel.shape, strides, offsets, strict=False):
+    before = _same_padding(size, stride)
+    first = (before - offset) % stride
+    low = (before - offset - first) // stride
+    count = -(-(size - first) // stride)
+    padding.append((low, count - 1 - low))
+    taps.append(slice(first, None, stride))
+  return lax.conv_general_dilated(
+    x,
+    kernel[tuple(taps)],
+    window_strides=(1,) * len(strides),
+    padding=padding,
+    dimension_numbers=_DIMENSIONS[len(strides)],
+  )
+
+
+def _same_padding(size: int, stride: int) -> int:
+  """The padding that lax.conv_transpose puts before its dilated input."""
+  return size - 1 if stride > size - 1 else -(-(size + stride - 2) // 2)
+
+
+_DIMENSIONS = {
+  1: ('NWC', 'WIO', 'NWC'),
+  2: ('NHWC', 'HWIO', 'NHWC'),
+  3: ('NDHWC', 'DHWIO', 'NDHWC'),
+}
+
+
+def _channels_last(x: Float[Array, 'c'], like: Array) -> Array:
+  return lax.broadcast_in_dim(
+    x, (1,) * (like.ndim - 1) + x.shape, (like.ndim - 1,)
+  )

@@ -1,0 +1,135 @@
+"""Where examples lie: numbering, keys and averages over devices.
+
+Under sharded jit arrays are global and nothing here but the two shardings is
+needed. Under `jax.pmap` and `jax.shard_map` each device sees its own part of
+the batch, and `axis_name` names the axis over which the parts are numbered
+and averaged.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, PRNGKeyArray, PyTree, Shaped
+
+AxisName = str | None
+
+
+def data_mesh(devices: Sequence[jax.Device]) -> Mesh:
+  """A mesh of one axis, 'batch', over which the examples are divided.
+
+  Its axis is Auto: the Explicit axes that `jax.make_mesh` gives from jax 0.10
+  are refused by several Linen modules.
+  """
+  return jax.make_mesh(
+    (len(devices),),
+    ('batch',),
+    devices=devices,
+    axis_types=(jax.sharding.AxisType.Auto,),
+  )
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """The sharding of a `TrainState`: all of it on every device."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def over_examples(mesh: Mesh) -> NamedSharding:
+  """The sharding of a batch: its leading axis divided over the devices."""
+  return NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+
+
+def batch_size(batch: PyTree) -> int:
+  """The number of examples in a batch: the leading axis of every array.
+
+  Raises:
+    ValueError: if the batch is empty or its arrays differ in leading axis.
+  """
+  sizes = {
+    jax.tree_util.keystr(path): jnp.shape(leaf)[:1]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(batch)
+  }
+  if len(set(sizes.values())) != 1 or () in sizes.values():
+    raise ValueError(
+      'batch: needs arrays that agree in their leading axis, the examples; '
+      f'got { ({k: v[0] if v else "a scalar" for k, v in sizes.items()}) }.'
+    )
+  return next(iter(sizes.values()))[0]
+
+
+def with_index(batch: PyTree, axis_name: AxisName = None) -> PyTree:
+  """The batch with `batch['index']`: each example's number in the whole batch.
+
+  An index that the data pipeline supplied stays. Supply one where the batch
+  is sharded: keys, and with them latents, inherit the sharding of the index.
+  """
+  n = batch_size(batch)
+  if 'index' in batch:
+    return batch
+  index = jnp.arange(n, dtype=jnp.int32)
+  if axis_name is not None:
+    index += n * lax.axis_index(axis_name)
+  return {**batch, 'index': index}
+
+
+def example_keys(key: PRNGKeyArray, batch: PyTree) -> Shaped[Array, 'n ...']:
+  """One key for each example: `vmap(fold_in, (None, 0))(key, index)`.
+
+  Whatever is drawn from these keys depends on an example's number in the
+  global batch and not on the device that holds it, so that 1 and 8 devices
+  give the same run and no device draws another's latents.
+
+  Args:
+    key: the key of this use, as the caller folded it.
+    batch: a batch; `batch['index']` (int32 `[n]`) numbers its examples, and
+      where there is none they are numbered from 0.
+  """
+  return jax.vmap(jax.random.fold_in, (None, 0))(
+    key, with_index(batch)['index']
+  )
+
+
+def varying(tree: PyTree, axis_name: AxisName) -> PyTree:
+  """Marks replicated arrays as one copy per device, to be differentiated.
+
+  With its replication check on, `jax.shard_map` sums gradients of replicated
+  arrays over the devices by itself; gradients of the copies are local, as
+  under pmap, and `mean` averages them.
+  """
+  if axis_name is None:
+    return tree
+  return jax.tree.map(
+    lambda x: x if _is_varying(x, axis_name) else _vary(x, axis_name), tree
+  )
+
+
+def mean(tree: PyTree, axis_name: AxisName) -> PyTree:
+  """The average over the devices of `axis_name`; as it is where None."""
+  return tree if axis_name is None else lax.pmean(tree, axis_name)
+
+
+def agreed(tree: PyTree, axis_name: AxisName) -> PyTree:
+  """Tells `jax.shard_map` that arrays are equal on all devices already.
+
+  They must be: of unequal ones the largest is taken, or one device's.
+  """
+  if axis_name is None:
+    return tree
+  return jax.tree.map(
+    lambda x: lax.pmax(x, axis_name) if _is_varying(x, axis_name) else x, tree
+  )
+
+
+def _is_varying(x: Array, axis_name: str) -> bool:
+  of = jax.typeof(x)
+  if hasattr(of, 'manual_axis_type'):  # where jax 0.7 has `vma`
+    return axis_name in of.manual_axis_type.varying
+  return axis_name in of.vma
+
+
+def _vary(x: Array, axis_name: str) -> Array:
+  if hasattr(lax, 'pcast'):  # from jax 0.10 on, where pvary is gone
+    return lax.pcast(x, axis_name, to='varying')
+  return lax.pvary(x, axis_name)

@@ -1,0 +1,347 @@
+"""The standard game: noise to sample, one generator, one discriminator.
+
+The two losses that most image, audio and tabular GANs share, so that a
+paper's file holds only its modules, its defaults and what is particular.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax.core import DenyList
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from jgan import gradients, sharding
+from jgan.gan import GAN, Batch, LossOutput, Player, Variables
+from jgan.latents import Latent
+from jgan.losses import AdversarialLoss
+
+Outputs = Mapping[str, Array]
+"""What a discriminator says: 'logits', and what an auxiliary term reads."""
+
+# Each use of a move's key folds its own constant.
+_LATENT, _GENERATOR, _REAL, _FAKE, _PENALTY = range(5)
+_AUGMENT = 5  # folded into the key of the real or of the fake call
+
+_COLLECTIONS = DenyList(('params', 'intermediates'))
+
+
+def standard_gan(
+  generator: nn.Module,
+  discriminator: nn.Module,
+  *,
+  loss: AdversarialLoss,
+  generator_optimizer: optax.GradientTransformation,
+  discriminator_optimizer: optax.GradientTransformation,
+  latent: Latent,
+  penalty: Callable[..., Array] | None = None,
+  penalty_every: int = 1,
+  augment: Callable[[Array, Array], Array] | None = None,
+  n_critic: int = 1,
+  ema_decay: float | Callable[[Array], Any] | None = None,
+  auxiliary: Callable[..., tuple[Array, Array]] | None = None,
+  pack: int = 1,
+  joint: bool = False,
+  axis_name: str | None = None,
+  data: str = 'image',
+) -> GAN:
+  """A GAN of two Linen modules and one adversarial loss.
+
+  In each step the discriminator moves, then the generator (in every
+  `n_critic`-th step). Both see the same latents. Fakes take the labels of the
+  batch. Metrics of the discriminator: 'adversarial' (the loss's term),
+  'penalty', 'auxiliary', 'real_logits' and 'fake_logits' (means), 'accuracy'
+  (the share of pairs in which the real's logit is the larger; it needs no
+  threshold, so it reads alike under every loss).
+
+  Args:
+    generator: `generator(latent, label, *, train) -> samples`, where latent is
+      `[n, ...]`, and label is `batch['label']` or None.
+    discriminator: `discriminator(samples, label, *, train) -> logits`, `[n]`
+      or of patches; or a mapping with 'logits' and whatever else `auxiliary`
+      reads. Both modules may hold collections ('batch_stats', ...) and draw
+      from any rng stream.
+    loss: an `AdversarialLoss`, of which the mean is taken in float32.
+    generator_optimizer: an optax optimizer.
+    discriminator_optimizer: another.
+    latent: draws one example's latent from its key, as
+      `jgan.latents.normal(128)` does. An entry `batch['latent']` replaces the
+      draw, in losses and in sampling.
+    penalty: `(critic, real, fake, keys) -> [n]`, added to the discriminator's
+      loss by its mean, weight included: for instance
+      `lambda critic, real, fake, keys: 5 * penalties.r1(critic, real)`. Real
+      and fake are what the discriminator sees, augmented and packed; keys are
+      `[n]`, one for each.
+    penalty_every: above 1, the penalty is a move of its own, labelled
+      'penalty', in every so many steps and so many times as heavy (lazy
+      regularisation, Karras et al., 2020).
+    augment: `(samples, keys) -> samples`, of reals and fakes in both players'
+      moves; differentiable; keys are `[n]`.
+    n_critic: discriminator moves for one of the generator.
+    ema_decay: of the generator's averaged params, as of `Player`.
+    auxiliary: `(real_outputs, fake_outputs, latent, batch) ->
+      (generator_term, discriminator_term)`, whose means are added.
+    pack: the discriminator judges so many samples of one kind together, their
+      channels concatenated (PacGAN); labels reach it as `[n / pack, pack]`.
+    joint: reals and fakes pass the discriminator in one call, and share its
+      batch statistics.
+    axis_name: under pmap and shard_map, gather the logits of all devices, so
+      that losses that compare examples (`losses.relativistic_average`) see the
+      whole batch.
+    data: the name of the reals in the batch.
+
+  Returns:
+    A `GAN` with players 'discriminator' and 'generator'.
+
+  Raises:
+    ValueError: from `init`, where generator and batch differ in shape; from
+      any use, where the batch lacks the data or does not divide by `pack`.
+  """
+  game = _Game(
+    generator=generator,
+    discriminator=discriminator,
+    loss=loss,
+    latent=latent,
+    penalty=penalty,
+    penalty_every=penalty_every,
+    augment=augment,
+    auxiliary=auxiliary,
+    pack=pack,
+    joint=joint,
+    axis_name=axis_name,
+    data=data,
+  )
+  main = Player(
+    'discriminator', game.discriminator_loss, discriminator_optimizer
+  )
+  lazy = main._replace(
+    loss=game.penalty_loss, every=penalty_every, move='penalty'
+  )
+  last = Player(
+    'generator',
+    game.generator_loss,
+    generator_optimizer,
+    every=n_critic,
+    ema_decay=ema_decay,
+  )
+  players = (main, lazy, last) if game.lazy else (main, last)
+  return GAN(game.init, players, game.sample)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class _Game:
+  """The arguments of `standard_gan`, and the functions that they make.
+
+  Compared by identity, as closures would be: a static argument of jit.
+  """
+
+  generator: nn.Module
+  discriminator: nn.Module
+  loss: AdversarialLoss
+  latent: Latent
+  penalty: Callable[..., Array] | None
+  penalty_every: int
+  augment: Callable[[Array, Array], Array] | None
+  auxiliary: Callable[..., tuple[Array, Array]] | None
+  pack: int
+  joint: bool
+  axis_name: str | None
+  data: str
+
+  @property
+  def lazy(self) -> bool:
+    return self.penalty is not None and self.penalty_every > 1
+
+  def init(self, key: PRNGKeyArray, batch: Batch) -> dict[str, Variables]:
+    keys = [jax.random.fold_in(key, i) for i in range(3)]
+    label = batch.get('label')
+    fake, generator = self.generator.init_with_output(
+      keys[0], self._draw(batch, keys[1]), label, train=True
+    )
+    real = self._real(batch)
+    if fake.shape != real.shape:
+      raise ValueError(
+        f'standard_gan: the generator makes {list(fake.shape[1:])}, but '
+        f'batch[{self.data!r}] holds examples of {list(real.shape[1:])}.'
+      )
+    seen = self._seen(real, batch, keys[1])
+    discriminator = self.discriminator.init(
+      keys[2], seen, self._packed_label(batch), train=True
+    )
+    return {'generator': generator, 'discriminator': discriminator}
+
+  def sample(
+    self, variables: Mapping[str, Variables], batch: Batch, key: PRNGKeyArray
+  ) -> Array:
+    return self.generator.apply(
+      variables['generator'],
+      self._draw(batch, key),
+      batch.get('label'),
+      train=False,
+      rngs=self._rngs(key, _GENERATOR, batch),
+    )
+
+  def discriminator_loss(
+    self,
+    variables: Mapping[str, Variables],
+    batch: Batch,
+    key: PRNGKeyArray,
+    step: Array,
+  ) -> LossOutput:
+    latent = self._draw(batch, key)
+    fake, _ = self._generate(variables, latent, batch, key)
+    real, fake, mutated = self._judge(variables, fake, batch, key)
+    losses = self.loss.discriminator(real['logits'], fake['logits'])
+    terms = {'adversarial': losses.mean()}
+    if self.penalty and not self.lazy:
+      terms['penalty'] = self._penalty(variables, batch, key)
+    if self.auxiliary:
+      terms['auxiliary'] = self.auxiliary(real, fake, latent, batch)[1].mean()
+    said = {
+      'real_logits': real['logits'].mean(),
+      'fake_logits': fake['logits'].mean(),
+      'accuracy': (real['logits'] > fake['logits']).mean(),
+    }
+    return LossOutput(sum(terms.values()), mutated, {**terms, **said})
+
+  def generator_loss(
+    self,
+    variables: Mapping[str, Variables],
+    batch: Batch,
+    key: PRNGKeyArray,
+    step: Array,
+  ) -> LossOutput:
+    latent = self._draw(batch, key)
+    fake, mutated = self._generate(variables, latent, batch, key)
+    real, fake, _ = self._judge(variables, fake, batch, key)
+    losses = self.loss.generator(real['logits'], fake['logits'])
+    terms = {'adversarial': losses.mean()}
+    if self.auxiliary:
+      terms['auxiliary'] = self.auxiliary(real, fake, latent, batch)[0].mean()
+    return LossOutput(sum(terms.values()), mutated, terms)
+
+  def penalty_loss(
+    self,
+    variables: Mapping[str, Variables],
+    batch: Batch,
+    key: PRNGKeyArray,
+    step: Array,
+  ) -> LossOutput:
+    penalty = self._penalty(variables, batch, key)
+    return LossOutput(self.penalty_every * penalty, {}, {'penalty': penalty})
+
+  def _real(self, batch):
+    if self.data not in batch:
+      raise ValueError(
+        f'standard_gan: the batch needs {self.data!r}, got {sorted(batch)}.'
+      )
+    return batch[self.data]
+
+  def _draw(self, batch, key):
+    if 'latent' in batch:
+      return batch['latent']
+    return jax.vmap(self.latent)(self._keys(key, _LATENT, batch))
+
+  def _generate(self, variables, latent, batch, key):
+    return self.generator.apply(
+      variables['generator'],
+      latent,
+      batch.get('label'),
+      train=True,
+      mutable=_COLLECTIONS,
+      rngs=self._rngs(key, _GENERATOR, batch),
+    )
+
+  def _judge(self, variables, fake, batch, key):
+    """The discriminator's outputs for reals and fakes, and its collections."""
+    real_key, fake_key = (jax.random.fold_in(key, i) for i in (_REAL, _FAKE))
+    real = self._seen(self._real(batch), batch, real_key)
+    fake = self._seen(fake, batch, fake_key)
+    label = self._packed_label(batch)
+    if self.joint:
+      both = jnp.concatenate([real, fake])
+      if label is not None:
+        label = jnp.concatenate([label, label])
+      outputs, mutated = self._discriminate(
+        variables, both, label, batch, real_key
+      )
+      n = real.shape[0]
+      real = jax.tree.map(lambda x: x[:n], outputs)
+      fake = jax.tree.map(lambda x: x[n:], outputs)
+    else:
+      # From the same collections: one power iteration serves both calls.
+      real, one = self._discriminate(variables, real, label, batch, real_key)
+      fake, other = self._discriminate(variables, fake, label, batch, fake_key)
+      mutated = gradients.merged([one, other])
+    return self._gathered(real), self._gathered(fake), mutated
+
+  def _discriminate(self, variables, samples, label, batch, key):
+    outputs, mutated = self.discriminator.apply(
+      variables['discriminator'],
+      samples,
+      label,
+      train=True,
+      mutable=_COLLECTIONS,
+      rngs=self._rngs(key, _GENERATOR, batch),
+    )
+    if not isinstance(outputs, Mapping):
+      outputs = {'logits': outputs}
+    logits = outputs['logits'].astype(jnp.float32)
+    return {**outputs, 'logits': logits}, mutated
+
+  def _penalty(self, variables, batch, key):
+    fake, _ = self._generate(variables, self._draw(batch, key), batch, key)
+    real_key, fake_key = (jax.random.fold_in(key, i) for i in (_REAL, _FAKE))
+    label = self._packed_label(batch)
+
+    def critic(samples):
+      outputs, _ = self._discriminate(
+        variables, samples, label, batch, jax.random.clone(real_key)
+      )
+      return outputs['logits']
+
+    real = self._seen(self._real(batch), batch, real_key)
+    fake = self._seen(fake, batch, fake_key)
+    keys = self._keys(key, _PENALTY, batch)[:: self.pack]
+    return self.penalty(critic, real, fake, keys).mean()
+
+  def _seen(self, samples, batch, key):
+    """Samples as the discriminator sees them: augmented, then packed."""
+    if self.augment:
+      samples = self.augment(samples, self._keys(key, _AUGMENT, batch))
+    if self.pack == 1:
+      return samples
+    n, *axes, channels = samples.shape
+    if n % self.pack:
+      raise ValueError(
+        f'standard_gan: a batch of {n} does not divide into packs of '
+        f'{self.pack}.'
+      )
+    samples = samples.reshape(n // self.pack, self.pack, *axes, channels)
+    samples = jnp.moveaxis(samples, 1, -2)
+    return samples.reshape(n // self.pack, *axes, self.pack * channels)
+
+  def _packed_label(self, batch):
+    label = batch.get('label')
+    if label is None or self.pack == 1:
+      return label
+    return label.reshape(-1, self.pack, *label.shape[1:])
+
+  def _gathered(self, outputs):
+    if self.axis_name is None:
+      return outputs
+    logits = lax.all_gather(outputs['logits'], self.axis_name, tiled=True)
+    return {**outputs, 'logits': logits}
+
+  def _keys(self, key, use, batch):
+    return sharding.example_keys(jax.random.fold_in(key, use), batch)
+
+  def _rngs(self, key, use, batch):
+    """One rng for a module's streams, another on each device's examples."""
+    first = sharding.with_index(batch)['index'][0]
+    return {'params': jax.random.fold_in(jax.random.fold_in(key, use), first)}

@@ -1,0 +1,528 @@
+"""The heart: one step that plays any game.
+
+Everything here is pure, and the same functions run eagerly, under `jax.jit`
+on one device or over sharded arrays, under `jax.pmap` and `jax.shard_map`
+(with `axis_name`), in `jax.lax.scan`, and under `jax.vmap` over seeds.
+
+The key is the run's and never changes: `init` folds in 0, a step folds in 1
+and its number. There is no random state to save, and a resumed run is exact.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from jgan import gradients, sharding
+from jgan.gan import GAN, Batch, LossOutput, Metrics, Player, Variables
+
+
+class TrainState(NamedTuple):
+  """All that a run has learned: arrays only.
+
+  Hence it donates, shards, checkpoints, vmaps and prints.
+
+  Attributes:
+    step: the number of steps made, int32.
+    variables: each player's Linen variables, by name.
+    opt_state: each player's optimizer state, by name.
+    ema_params: averaged params of the players that keep an average.
+  """
+
+  step: Int[Array, '']
+  variables: Mapping[str, Variables]
+  opt_state: Mapping[str, optax.OptState]
+  ema_params: Mapping[str, PyTree]
+
+
+@functools.partial(jax.jit, static_argnames='gan')
+def init(
+  gan: GAN,
+  key: PRNGKeyArray,
+  batch: Batch,
+  variables: Mapping[str, Variables] | None = None,
+) -> TrainState:
+  """The state before the first step, as one compiled program.
+
+  Args:
+    gan: the game.
+    key: the run's key.
+    batch: a batch like those of the training; of its arrays only the shapes
+      and dtypes matter.
+    variables: start some players from these in place of a fresh draw, by
+      player and collection (transfer, fine-tuning).
+
+  Returns:
+    A `TrainState` at step 0.
+
+  Raises:
+    ValueError: if `variables` names an unknown player or differs in structure
+      or shape from what `gan.init` gives, or two moves share a label.
+  """
+  _check_labels(gan)
+  fresh = gan.init(jax.random.fold_in(_typed(key), 0), batch)
+  given = variables or {}
+  if unknown := set(given) - set(fresh):
+    raise ValueError(
+      f'init: variables for {sorted(unknown)}, but the players of this GAN '
+      f'are {sorted(fresh)}.'
+    )
+  players = {
+    name: _replaced(f"init: variables['{name}']", own, given.get(name, {}))
+    for name, own in fresh.items()
+  }
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    variables=players,
+    opt_state={
+      player.name: player.optimizer.init(players[player.name]['params'])
+      for player in reversed(gan.players)  # the first move's is the state
+    },
+    # Copies: aliases of the params could not be donated with them.
+    ema_params={
+      player.name: jax.tree.map(jnp.copy, players[player.name]['params'])
+      for player in gan.players
+      if player.ema_decay is not None
+    },
+  )
+
+
+def update(
+  player: Player,
+  state: TrainState,
+  batch: Batch,
+  key: PRNGKeyArray,
+  *,
+  axis_name: str | None = None,
+) -> tuple[TrainState, Metrics]:
+  """One move of one player; the step is not counted.
+
+  Differentiates `player.loss` with respect to that player's params alone, and
+  applies its optimizer, its new collections and its average.
+
+  Args:
+    player: who moves.
+    state: the state of the game.
+    batch: what the loss reads.
+    key: given to the loss as it is.
+    axis_name: the axis of `jax.pmap` or `jax.shard_map` over which gradients,
+      metrics and the floating arrays of 'batch_stats' are averaged. Any other
+      collection must come out equal on all devices.
+
+  Returns:
+    The new state, and metrics: 'loss', 'gradient_norm' (of all params
+    together), and the loss's own.
+
+  Raises:
+    ValueError: if the loss returns a collection that its player does not have,
+      or one of another structure, shape or dtype.
+  """
+  batch = sharding.with_index(batch, axis_name)
+  own = state.variables[player.name]
+
+  def objective(params, batch, key):
+    moving = {**own, 'params': params}
+    variables = {**state.variables, player.name: moving}
+    output = player.loss(variables, batch, key, state.step)
+    return output.loss, output
+
+  params = own['params']
+  (_, output), grads = player.gradient(
+    objective, sharding.varying(params, axis_name), batch, key
+  )
+  grads = sharding.mean(grads, axis_name)
+  updates, opt_state = player.optimizer.update(
+    grads, state.opt_state[player.name], params
+  )
+  params = optax.apply_updates(params, updates)
+  mutated = _replaced(
+    f'{player.label}: collections from its loss',
+    own,
+    _agreed(output, axis_name),
+  )
+  new = state._replace(
+    variables={**state.variables, player.name: {**mutated, 'params': params}},
+    opt_state={**state.opt_state, player.name: opt_state},
+    ema_params={**state.ema_params, **_averaged(player, state, params)},
+  )
+  metrics = {**output.metrics, 'loss': output.loss}
+  metrics = sharding.mean(metrics, axis_name)
+  return new, {**metrics, 'gradient_norm': optax.tree.norm(grads)}
+
+
+def moves(gan: GAN, step: int) -> tuple[str, ...]:
+  """The labels of those who move in step number `step`, a Python integer.
+
+  What the static argument `moves` of `train_step` takes: a loop that knows
+  its step runs one small program for each pattern of moves.
+  """
+  return tuple(
+    player.label for player in gan.players if bool(_moves_at(player, step))
+  )
+
+
+@functools.partial(jax.jit, static_argnames=('gan', 'moves', 'axis_name'))
+def train_step(
+  gan: GAN,
+  state: TrainState,
+  batch: Batch,
+  key: PRNGKeyArray,
+  *,
+  moves: tuple[str, ...] | None = None,
+  axis_name: str | None = None,
+) -> tuple[TrainState, Metrics]:
+  """One step of the game: each player moves in its turn.
+
+  Every player gets the same key, hence the same latents, so that the compiler
+  can keep one forward of the generator for two moves.
+
+  Args:
+    gan: the game (static; build it once).
+    state: from `init`, or from the step before. Not donated: a notebook's
+      cell can be run twice. A loop re-jits with the state donated.
+    batch: arrays by name, examples leading. Under sharded jit, supply 'index'
+      (see `jgan.example_keys`).
+    key: the run's key, the same in every step.
+    moves: the labels of who moves, as `jgan.moves(gan, step)` tells them
+      (static). None decides inside the program by `lax.cond`, for traced
+      steps; around convolutions that is slow on CPUs.
+    axis_name: under `jax.pmap` and `jax.shard_map`, the axis that divides the
+      batch.
+
+  Returns:
+    The next state, and metrics by '<label>/<name>', always '<label>/loss' and
+    '<label>/moved': 1 where it moved; all are 0 of one who sat out.
+
+  Raises:
+    ValueError: if `moves` names nobody of this GAN, or arrays of the batch
+      differ in leading axis.
+  """
+  _check_labels(gan)
+  labels = {player.label for player in gan.players}
+  if unknown := set(moves or ()) - labels:
+    raise ValueError(
+      f'train_step: moves {sorted(unknown)} are not among {sorted(labels)}.'
+    )
+  batch = sharding.with_index(batch, axis_name)
+  run_key = jax.random.fold_in(_typed(key), 1)
+  step_key = jax.random.fold_in(run_key, state.step)
+  metrics = {}
+  for player in gan.players:
+    turn = _moves_at(player, state.step)
+    if moves is not None:
+      turn = player.label in moves
+    state, own = _take_turn(player, turn, state, batch, step_key, axis_name)
+    metrics |= {f'{player.label}/{name}': x for name, x in own.items()}
+  return state._replace(step=state.step + 1), metrics
+
+
+def train_steps(
+  gan: GAN,
+  state: TrainState,
+  batches: Batch | Callable[[Int[Array, '']], Batch],
+  key: PRNGKeyArray,
+  *,
+  count: int | None = None,
+  moves: Sequence[tuple[str, ...]] | None = None,
+  axis_name: str | None = None,
+  unroll: bool | None = None,
+) -> tuple[TrainState, Metrics]:
+  """Several steps in one dispatch; not jitted, so jit it with what is static.
+
+  Args:
+    gan: the game.
+    state: the state before the first of the steps.
+    batches: batches stacked along a new leading axis, or a function of the
+      step that makes its batch.
+    key: the run's key.
+    count: the number of steps; needed where `batches` is a function.
+    moves: who moves in successive steps, as
+      `[jgan.moves(gan, s) for s in range(step, step + cycle)]`: one cycle is
+      written out and cycles are repeated. None decides inside each step.
+    axis_name: as of `train_step`.
+    unroll: write all steps out in place of a loop. None does so on a CPU,
+      where XLA's kernel gradients inside loops are slow.
+
+  Returns:
+    The state after the last step, and each metric averaged over the steps in
+    which its player moved ('<label>/moved' over all).
+
+  Raises:
+    ValueError: if the number of steps is unknown, disagrees with the batches,
+      or is no multiple of the cycle.
+  """
+  count = _count(batches, count)
+  cycle = tuple(moves) if moves is not None else (None,)
+  if count % len(cycle):
+    raise ValueError(
+      f'train_steps: {count} steps are no multiple of the cycle of '
+      f'{len(cycle)} moves.'
+    )
+  straight = jax.default_backend() == 'cpu' if unroll is None else unroll
+  first = state.step
+
+  def one(state, number, who):
+    if callable(batches):
+      batch = batches(first + number)
+    else:
+      batch = jax.tree.map(lambda x: x[number], batches)
+    return train_step(gan, state, batch, key, moves=who, axis_name=axis_name)
+
+  def play(state, start):
+    played = []
+    for offset, who in enumerate(cycle):
+      state, metrics = one(state, start + offset, who)
+      played.append(metrics)
+    return state, jax.tree.map(lambda *xs: jnp.stack(xs), *played)
+
+  starts = jnp.arange(0, count, len(cycle), dtype=jnp.int32)
+  state, metrics = lax.scan(
+    play, state, starts, unroll=len(starts) if straight else 1
+  )
+  return state, average_metrics(jax.tree.map(jnp.ravel, metrics))
+
+
+def average_metrics(metrics: Metrics) -> Metrics:
+  """Averages each player's metrics over the steps in which it moved.
+
+  Args:
+    metrics: of several steps, each `[steps]`, as `train_step` names them.
+
+  Returns:
+    Scalars: '<label>/moved' is the share of steps, anything else a mean over
+    the moves made, and 0 where there was none.
+  """
+
+  def average(name, values):
+    moved = metrics[f'{name.split("/")[0]}/moved']
+    if name.endswith('/moved'):
+      return moved.mean()
+    return (values * moved).sum() / jnp.maximum(moved.sum(), 1)
+
+  return {name: average(name, values) for name, values in metrics.items()}
+
+
+@functools.partial(jax.jit, static_argnames='gan')
+def sample(
+  gan: GAN, state: TrainState, batch: Batch, key: PRNGKeyArray
+) -> PyTree:
+  """Samples from the averaged params of the players that keep an average.
+
+  Args:
+    gan: the game.
+    state: its state.
+    batch: how many and of what: `{'index': jnp.arange(n)}` for n samples,
+      'label' for classes, 'latent' in place of drawn latents.
+    key: the randomness; sample number i depends on the key and `index[i]`.
+
+  Returns:
+    What `gan.sample` makes: for a standard GAN, one array of n samples.
+  """
+  return gan.sample(_averaged_variables(state), batch, _typed(key))
+
+
+def standing_statistics(
+  gan: GAN, state: TrainState, batches: Sequence[Batch], key: PRNGKeyArray
+) -> TrainState:
+  """Recomputes BatchNorm's statistics for the averaged params.
+
+  The running statistics belong to the params of the training. Here each
+  'mean' and 'var' of 'batch_stats' becomes the plain average, over `batches`,
+  of the batch's own statistics under the averaged params (a player's params,
+  where it keeps no average).
+
+  Args:
+    gan: the game; its losses do the forwards, with the variables from which
+      `sample` samples.
+    state: the state to sample from.
+    batches: batches like those of the training.
+    key: batch number i draws its latents from `fold_in(key, i)`.
+
+  Returns:
+    The state with new running statistics; all else as it was.
+
+  References:
+    Brock et al., Large Scale GAN Training, 2018, appendix C.1: standing
+    statistics (https://arxiv.org/abs/1809.11096).
+  """
+  batches = [sharding.with_index(batch) for batch in batches]
+  mains = {player.name: player for player in reversed(gan.players)}
+  variables = dict(state.variables)
+  for name, player in mains.items():
+    if 'batch_stats' not in variables[name]:
+      continue
+    keys = [jax.random.fold_in(_typed(key), i) for i in range(len(batches))]
+    own = [
+      _batch_statistics(player, state, batch, key)
+      for batch, key in zip(batches, keys, strict=True)
+    ]
+    mean = jax.tree.map(lambda *xs: sum(xs) / len(xs), *own)
+    variables[name] = {**variables[name], 'batch_stats': mean}
+  return state._replace(variables=variables)
+
+
+@functools.partial(jax.jit, static_argnames='player')
+def _batch_statistics(player, state, batch, key):
+  """The statistics of one batch alone, whatever the layers' momentum m is.
+
+  A move takes s to m s + (1 - m) b for the batch's statistics b. From s = 0
+  it gives (1 - m) b, and a second move gives (1 + m) (1 - m) b; their ratio
+  tells m.
+  """
+  variables = _averaged_variables(state)
+  own = variables[player.name]
+
+  def move(stats):
+    moving = {**variables, player.name: {**own, 'batch_stats': stats}}
+    output = player.loss(moving, batch, jax.random.clone(key), state.step)
+    return output.mutated['batch_stats']
+
+  def from_zero(path, leaf):
+    return jnp.zeros_like(leaf) if _is_statistic(path) else leaf
+
+  once = move(jax.tree_util.tree_map_with_path(from_zero, own['batch_stats']))
+  twice = move(once)
+
+  def unbiased(path, old, once, twice):
+    if not _is_statistic(path):
+      return old
+    total = jnp.abs(once).sum()
+    ratio = jnp.abs(twice).sum() / jnp.where(total == 0, 1, total)
+    return once / jnp.where(total == 0, 1, 2 - ratio)
+
+  return jax.tree_util.tree_map_with_path(
+    unbiased, own['batch_stats'], once, twice
+  )
+
+
+def _is_statistic(path) -> bool:
+  """Linen calls BatchNorm's 'mean' and 'var'; SpectralNorm's are others."""
+  return path[-1].key in ('mean', 'var')
+
+
+def _averaged_variables(state: TrainState) -> Mapping[str, Variables]:
+  return {
+    name: {**own, 'params': state.ema_params.get(name, own['params'])}
+    for name, own in state.variables.items()
+  }
+
+
+def _moves_at(player: Player, step):
+  if callable(player.every):
+    return player.every(step)
+  return player.every == 1 or (step + 1) % player.every == 0
+
+
+def _take_turn(player, turn, state, batch, key, axis_name):
+  """The player's update, or, if it is not its turn, zeros for metrics."""
+
+  def move(state):
+    # A clone: the same numbers for everyone is what is meant here.
+    state, metrics = update(
+      player, state, batch, jax.random.clone(key), axis_name=axis_name
+    )
+    return state, {**metrics, 'moved': jnp.ones(())}
+
+  def sit_out(state):
+    _, metrics = jax.eval_shape(move, state)
+    return state, {k: jnp.zeros(x.shape, x.dtype) for k, x in metrics.items()}
+
+  if isinstance(turn, bool):
+    return move(state) if turn else sit_out(state)
+  return lax.cond(turn, move, sit_out, state)
+
+
+def _averaged(player: Player, state: TrainState, params: PyTree):
+  """This player's new average, if it keeps one."""
+  if player.ema_decay is None:
+    return {}
+  decay = player.ema_decay
+  if callable(decay):
+    decay = decay(state.step)
+  else:
+    decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+  old = state.ema_params[player.name]
+  return {player.name: optax.incremental_update(params, old, 1 - decay)}
+
+
+def _agreed(output: LossOutput, axis_name: str | None) -> Variables:
+  """Collections as they are on all devices: averaged, or equal already."""
+  if axis_name is None or not output.mutated:
+    return output.mutated
+  agreed = sharding.agreed(output.mutated, axis_name)
+  if 'batch_stats' not in agreed:
+    return agreed
+  stats = jax.tree.map(
+    lambda x, same: lax.pmean(x, axis_name)
+    if gradients.is_floating(x)
+    else same,
+    output.mutated['batch_stats'],
+    agreed['batch_stats'],
+  )
+  return {**agreed, 'batch_stats': stats}
+
+
+def _replaced(who: str, own: Variables, new: Variables) -> Variables:
+  """`own` with the collections of `new`, which must have the same form."""
+  for name, collection in new.items():
+    if name not in own:
+      raise ValueError(
+        f'{who}: got a collection {name!r}, but there are only {sorted(own)}. '
+        'It must be present from the init on.'
+      )
+    needed, got = _form(own[name]), _form(collection)
+    if needed != got:
+      different = sorted(
+        path
+        for path in needed.keys() | got.keys()
+        if needed.get(path) != got.get(path)
+      )
+      path = different[0]
+      raise ValueError(
+        f'{who}: {name}{path} needs {needed.get(path, "nothing")}, '
+        f'got {got.get(path, "nothing")}; {len(different)} arrays differ.'
+      )
+  return {**own, **new}
+
+
+def _form(tree: PyTree) -> dict[str, str]:
+  return {
+    jax.tree_util.keystr(path): f'{jnp.result_type(x)}{list(jnp.shape(x))}'
+    for path, x in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def _typed(key: PRNGKeyArray) -> PRNGKeyArray:
+  """A new-style key, also from `jax.random.PRNGKey`."""
+  if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    return key
+  return jax.random.wrap_key_data(key)
+
+
+def _check_labels(gan: GAN) -> None:
+  labels = [player.label for player in gan.players]
+  if len(set(labels)) < len(labels):
+    raise ValueError(
+      f'GAN: its moves need different labels, got {labels}; give the second '
+      'move of a player a `move=`.'
+    )
+
+
+def _count(batches: Any, count: int | None) -> int:
+  if callable(batches):
+    if count is None:
+      raise ValueError(
+        'train_steps: `count` is needed where `batches` is a function.'
+      )
+    return count
+  stacked = sharding.batch_size(batches)
+  if count not in (None, stacked):
+    raise ValueError(
+      f'train_steps: count={count}, but {stacked} batches are stacked.'
+    )
+  return stacked

@@ -1,0 +1,480 @@
+"""The step: what it does to a state, and that it is the same everywhere."""
+
+import functools
+import re
+
+import games
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import PartitionSpec as P
+
+import jgan
+
+STEPS = 4
+KEY = jax.random.key(42)
+RELATIVISTIC = {
+  'loss': jgan.losses.relativistic_average,  # compares across the batch
+  'penalty': lambda critic, real, fake, keys: 0.1
+  * jgan.penalties.gradient_penalty(critic, real, fake, keys),
+}
+
+
+@functools.cache
+def plain():
+  return games.game(**RELATIVISTIC)
+
+
+@functools.cache
+def parallel():
+  return games.game('batch', **RELATIVISTIC)
+
+
+def key():
+  return jax.random.clone(KEY)
+
+
+def batches():
+  return [games.batch(seed=i) for i in range(STEPS)]
+
+
+@functools.cache
+def start():
+  return jgan.init(plain(), key(), games.batch())
+
+
+def play(step, state, batches):
+  played = []
+  for batch in batches:
+    state, metrics = step(state, batch, key())
+    # Collectives of steps in flight together deadlock on fake devices.
+    played.append(jax.block_until_ready(metrics))
+  return state, played
+
+
+@functools.cache
+def expected():
+  step = functools.partial(jgan.train_step, plain())
+  return play(step, start(), batches())
+
+
+def test_eager_is_jit():
+  single, _ = expected()
+  with jax.disable_jit():
+    got, _ = play(
+      functools.partial(jgan.train_step, plain()), start(), batches()
+    )
+  games.assert_close(got, single)
+
+
+@pytest.mark.parametrize('devices', [1, 2, 8])
+def test_sharded_jit_is_jit(devices):
+  mesh = jgan.sharding.data_mesh(jax.devices()[:devices])
+  state = jax.device_put(start(), jgan.sharding.replicated(mesh))
+  sharded = jax.device_put(batches(), jgan.sharding.over_examples(mesh))
+  step = functools.partial(jgan.train_step, plain())
+  games.assert_close(play(step, state, sharded), expected())
+
+
+def divided(tree, n):
+  return jax.tree.map(lambda x: x.reshape(n, -1, *x.shape[1:]), tree)
+
+
+def test_pmap_of_one_state_is_jit():
+  step = jax.pmap(
+    functools.partial(jgan.train_step, parallel(), axis_name='batch'),
+    axis_name='batch',
+    in_axes=(None, 0, None),
+    out_axes=None,
+    devices=jax.devices()[:4],
+  )
+  got = play(step, start(), [divided(b, 4) for b in batches()])
+  games.assert_close(got, expected())
+
+
+def test_pmap_of_stacked_states_is_jit():
+  step = jax.pmap(
+    functools.partial(jgan.train_step, parallel(), axis_name='batch'),
+    axis_name='batch',
+    in_axes=(0, 0, None),
+    devices=jax.devices()[:2],
+  )
+  stacked = jax.tree.map(lambda x: jnp.stack([x, x]), start())
+  state, metrics = play(step, stacked, [divided(b, 2) for b in batches()])
+  for device in range(2):
+    one = jax.tree.map(lambda x, d=device: x[d], (state, metrics))
+    games.assert_close(one, expected())
+
+
+@pytest.mark.parametrize('check_vma', [True, False])
+def test_shard_map_is_jit(check_vma):
+  mesh = jgan.sharding.data_mesh(jax.devices()[:4])
+  step = jax.jit(
+    jax.shard_map(
+      functools.partial(jgan.train_step, parallel(), axis_name='batch'),
+      mesh=mesh,
+      in_specs=(P(), P('batch'), P()),
+      out_specs=P(),
+      check_vma=check_vma,
+    )
+  )
+  games.assert_close(play(step, start(), batches()), expected())
+
+
+def test_parallel_parts_are_numbered_where_the_batch_has_no_index():
+  mesh = jgan.sharding.data_mesh(jax.devices()[:2])
+  step = jax.jit(
+    jax.shard_map(
+      functools.partial(jgan.train_step, parallel(), axis_name='batch'),
+      mesh=mesh,
+      in_specs=(P(), P('batch'), P()),
+      out_specs=P(),
+    )
+  )
+  bare = [{k: b[k] for k in ('image', 'label')} for b in batches()]
+  games.assert_close(play(step, start(), bare), expected())
+
+
+@pytest.mark.parametrize('unroll', [True, False])
+@pytest.mark.parametrize('stacked', [True, False])
+def test_train_steps_is_single_steps(unroll, stacked):
+  together = jax.tree.map(lambda *xs: jnp.stack(xs), *batches())
+
+  def make(step):
+    return jax.tree.map(lambda x: x[step], together)
+
+  steps = jax.jit(
+    functools.partial(jgan.train_steps, plain(), count=STEPS, unroll=unroll),
+    static_argnums=() if stacked else 1,
+  )
+  state, metrics = steps(start(), together if stacked else make, key())
+  single, played = expected()
+  games.assert_close(state, single, 1e-5)
+  means = jax.tree.map(lambda *xs: jnp.stack(xs).mean(), *played)
+  games.assert_close(metrics, means, 1e-5)
+
+
+def test_vmap_over_seeds_is_single_runs():
+  seeds = [jax.random.key(3), jax.random.key(4)]
+  axes = jgan.TrainState(step=None, variables=0, opt_state=0, ema_params=0)
+  init = jax.vmap(
+    functools.partial(jgan.init, plain()), (0, None), out_axes=axes
+  )
+  step = jax.vmap(
+    functools.partial(jgan.train_step, plain()),
+    (axes, None, 0),
+    out_axes=(axes, 0),
+  )
+
+  def keys():
+    return jnp.stack([jax.random.clone(seed) for seed in seeds])
+
+  state = init(keys(), games.batch())
+  for batch in batches():
+    state, _ = step(state, batch, keys())
+  for i, seed in enumerate(seeds):
+    alone = jgan.init(plain(), seed, games.batch())
+    for batch in batches():
+      alone, _ = jgan.train_step(plain(), alone, batch, seed)
+    one = jax.tree.map(lambda x, i=i: x[i], state.variables)
+    games.assert_close(one, alone.variables)
+
+
+def test_flops_per_device_shrink_with_devices():
+  def flops(devices):
+    mesh = jgan.sharding.data_mesh(jax.devices()[:devices])
+    gan = jgan.models.dcgan(16, width=16)
+    batch = {
+      'image': jnp.zeros((128, 16, 16, 1)),
+      'index': jnp.arange(128, dtype=jnp.int32),
+    }
+    state = jgan.init(gan, key(), batch)
+    state = jax.device_put(state, jgan.sharding.replicated(mesh))
+    batch = jax.device_put(batch, jgan.sharding.over_examples(mesh))
+    step = jgan.train_step.lower(gan, state, batch, key()).compile()
+    return step.cost_analysis()['flops']
+
+  assert flops(4) <= 1.1 / 4 * flops(1)
+
+
+def test_generator_forward_is_compiled_once_for_two_moves():
+  gan = jgan.models.dcgan(16, width=8)
+  batch = {'image': jnp.zeros((4, 16, 16, 1))}
+  state = jgan.init(gan, key(), batch)
+  lowered = jgan.train_step.lower(gan, state, batch, key())
+  wanted = lowered.as_text().count('stablehlo.convolution')
+  kept = len(re.findall(r' convolution\(', lowered.compile().as_text()))
+  forward = 2 * 4  # two transposed convolutions of four phases
+  assert wanted - kept == forward
+
+
+def test_init_is_one_program_and_depends_on_the_key_alone():
+  text = jgan.init.lower(plain(), key(), games.batch()).as_text()
+  assert text.count('func.func public') == 1
+  again = jgan.init(plain(), key(), games.batch(seed=5))
+  games.assert_close(again, start(), 0)
+  other = jgan.init(plain(), jax.random.key(1), games.batch())
+  kernel = other.variables['generator']['params']['dense']['kernel']
+  assert not np.allclose(
+    kernel, start().variables['generator']['params']['dense']['kernel']
+  )
+
+
+def test_init_and_first_step_draw_different_randomness():
+  seen = []
+  gan = plain()._replace(
+    init=lambda key, batch: seen.append(key) or dict(start().variables)
+  )
+  with jax.disable_jit():
+    jgan.init(gan, key(), games.batch())
+  data = jax.random.key_data(seen[0])
+  step_key = jax.random.fold_in(jax.random.fold_in(key(), 1), 0)
+  assert not np.array_equal(data, jax.random.key_data(step_key))
+
+
+def test_step_is_the_documented_sequence_of_updates():
+  step_key = jax.random.fold_in(jax.random.fold_in(key(), 1), 0)
+  state = start()
+  for player in plain().players:
+    state, _ = jgan.update(
+      player, state, games.batch(), jax.random.clone(step_key)
+    )
+  got, _ = jgan.train_step(plain(), start(), games.batch(), key())
+  games.assert_close(got.variables, state.variables)
+  assert int(got.step) == 1
+  assert int(state.step) == 0
+
+
+def quadratic(target, name='a', **fields):
+  """A player whose loss is half the squared distance to `target`."""
+
+  def loss(variables, batch, key, step):
+    x = variables[name]['params']
+    return jgan.LossOutput(0.5 * (x - target) ** 2, {}, {'x': x})
+
+  return jgan.Player(name, loss, optax.sgd(0.1), **fields)
+
+
+def scalar_game(*players):
+  def init(key, batch):
+    return {p.name: {'params': jnp.zeros(())} for p in players}
+
+  return jgan.GAN(init, players, lambda variables, batch, key: variables)
+
+
+DATA = {'x': jnp.zeros((2,))}
+
+
+def test_players_move_when_it_is_their_turn():
+  gan = scalar_game(
+    quadratic(1.0, 'a'),
+    quadratic(1.0, 'b', every=3),
+    quadratic(1.0, 'c', every=lambda step: step < 2),
+  )
+  state = jgan.init(gan, key(), DATA)
+  moved = {'a': [], 'b': [], 'c': []}
+  for step in range(6):
+    static = jgan.moves(gan, step)
+    by_hand, told = jgan.train_step(gan, state, DATA, key(), moves=static)
+    state, metrics = jgan.train_step(gan, state, DATA, key())
+    games.assert_close((state, metrics), (by_hand, told), 0)
+    for name, turns in moved.items():
+      turns.append(int(metrics[f'{name}/moved']))
+  assert moved == {
+    'a': [1, 1, 1, 1, 1, 1],
+    'b': [0, 0, 1, 0, 0, 1],
+    'c': [1, 1, 0, 0, 0, 0],
+  }
+  params = {k: float(v['params']) for k, v in state.variables.items()}
+  for name, turns in moved.items():
+    assert params[name] == pytest.approx(1 - 0.9 ** sum(turns), abs=1e-6)
+
+
+def test_who_sits_out_reports_zeros():
+  gan = scalar_game(quadratic(1.0, 'a'), quadratic(1.0, 'b', every=2))
+  state = jgan.init(gan, key(), DATA)
+  _, metrics = jgan.train_step(gan, state, DATA, key(), moves=('a',))
+  own = {k: float(v) for k, v in metrics.items() if k.startswith('b/')}
+  assert own == {'b/loss': 0, 'b/gradient_norm': 0, 'b/x': 0, 'b/moved': 0}
+  assert float(metrics['a/loss']) == 0.5
+
+
+def test_train_steps_cycles_through_static_moves():
+  gan = scalar_game(quadratic(1.0, 'a'), quadratic(1.0, 'b', every=2))
+  state = jgan.init(gan, key(), DATA)
+  cycle = [jgan.moves(gan, step) for step in range(2)]
+  assert cycle == [('a',), ('a', 'b')]
+  stacked = {'x': jnp.zeros((6, 2))}
+  got, metrics = jgan.train_steps(gan, state, stacked, key(), moves=cycle)
+  other, same = jgan.train_steps(gan, state, stacked, key())
+  games.assert_close((got, metrics), (other, same), 1e-6)
+  assert float(metrics['b/moved']) == 0.5
+  # b moved from 0 thrice: its x before each move is 0, .1 and .19.
+  assert float(metrics['b/x']) == pytest.approx((0 + 0.1 + 0.19) / 3)
+
+
+def test_two_moves_of_one_player_share_its_optimizer_state():
+  main = quadratic(1.0, 'a')._replace(optimizer=optax.adam(0.1))
+  gan = scalar_game(main, main._replace(move='again'))
+  state = jgan.init(gan, key(), DATA)
+  state, metrics = jgan.train_step(gan, state, DATA, key())
+  assert list(state.opt_state) == ['a']
+  assert int(state.opt_state['a'][0].count) == 2
+  assert 'again/loss' in metrics
+
+
+@pytest.mark.parametrize(
+  ('decay', 'expected'),
+  [
+    (0.99, 0.9),  # capped by (1 + 0) / (10 + 0) = .1: .9 of the new params
+    (0.05, 0.95),
+    (lambda step: 0.75, 0.25),
+  ],
+)
+def test_average_of_params(decay, expected):
+  gan = scalar_game(quadratic(10.0, 'a', ema_decay=decay))
+  state = jgan.init(gan, key(), DATA)
+  state, _ = jgan.train_step(gan, state, DATA, key())
+  assert float(state.variables['a']['params']) == pytest.approx(1)
+  assert float(state.ema_params['a']) == pytest.approx(expected)
+  sampled = jgan.sample(gan, state, DATA, key())
+  assert float(sampled['a']['params']) == pytest.approx(expected)
+
+
+def test_state_can_be_donated_from_the_first_step():
+  gan = games.game(ema_decay=0.9)
+  state = jgan.init(gan, key(), games.batch())
+  step = jax.jit(functools.partial(jgan.train_step, gan), donate_argnums=0)
+  state, _ = step(state, games.batch(), key())
+  state, _ = step(state, games.batch(), key())
+  assert int(state.step) == 2
+
+
+def test_samples_depend_on_the_key_and_their_number():
+  def sample(index):
+    conditions = {'index': jnp.array(index), 'label': jnp.zeros(3, int)}
+    return jgan.sample(plain(), start(), conditions, key())
+
+  images = sample([0, 1, 2])
+  assert images.shape == (3, 8, 8, 1)
+  np.testing.assert_allclose(sample([2, 0, 1]), images[jnp.array([2, 0, 1])])
+  assert not np.allclose(images[0], images[1])
+
+
+def test_latents_of_the_batch_replace_the_draw():
+  conditions = {
+    'latent': jnp.ones((3, 5)),
+    'label': jnp.ones(3, int),
+  }
+  images = jgan.sample(plain(), start(), conditions, key())
+  np.testing.assert_allclose(images, jnp.broadcast_to(images[:1], images.shape))
+
+
+def test_standing_statistics_are_plain_averages_over_batches():
+  gan = games.game(ema_decay=0.5)
+  state = jgan.init(gan, key(), games.batch())
+  for batch in batches():
+    state, _ = jgan.train_step(gan, state, batch, key())
+  got = jgan.standing_statistics(gan, state, batches(), key())
+  averaged = {
+    **state.variables['generator'],
+    'params': state.ema_params['generator'],
+  }
+  moments = []
+  for i, batch in enumerate(batches()):
+    out = gan.players[1].loss(
+      {**state.variables, 'generator': averaged},
+      batch,
+      jax.random.fold_in(key(), i),
+      state.step,
+    )
+    # Undo one move of momentum .9 by hand, in the plain BatchNorm.
+    old = averaged['batch_stats']['BatchNorm_0']['mean']
+    new = out.mutated['batch_stats']['BatchNorm_0']['mean']
+    moments.append((new - 0.9 * old) / 0.1)
+  np.testing.assert_allclose(
+    got.variables['generator']['batch_stats']['BatchNorm_0']['mean'],
+    sum(moments) / len(moments),
+    atol=1e-5,
+  )
+  # Spectral norm's vectors are no statistics of a batch.
+  name = 'SpectralNorm_0'
+  games.assert_close(
+    got.variables['discriminator']['batch_stats'][name],
+    state.variables['discriminator']['batch_stats'][name],
+    1e-6,
+  )
+  games.assert_close(got.ema_params, state.ema_params, 0)
+
+
+def test_init_starts_from_given_variables():
+  given = {'generator': start().variables['generator']}
+  state = jgan.init(plain(), jax.random.key(7), games.batch(), given)
+  games.assert_close(state.variables['generator'], given['generator'], 0)
+
+
+def test_errors_say_who_needed_and_got():
+  state = start()
+  with pytest.raises(ValueError, match=r"'critic'.*players of this GAN"):
+    jgan.init(plain(), key(), games.batch(), {'critic': {}})
+  wrong = {'generator': {'params': {'dense': {'bias': jnp.zeros(3)}}}}
+  with pytest.raises(ValueError, match=r'needs .*got .*arrays differ'):
+    jgan.init(plain(), key(), games.batch(), wrong)
+  with pytest.raises(ValueError, match=r"'critic'.*not among"):
+    jgan.train_step(plain(), state, games.batch(), key(), moves=('critic',))
+  ragged = {**games.batch(), 'label': jnp.zeros(3, int)}
+  with pytest.raises(ValueError, match='agree in their leading axis'):
+    jgan.train_step(plain(), state, ragged, key())
+  twice = plain()._replace(players=plain().players * 2)
+  with pytest.raises(ValueError, match='different labels'):
+    jgan.train_step(twice, state, games.batch(), key())
+  with pytest.raises(ValueError, match='`count` is needed'):
+    jgan.train_steps(plain(), state, lambda step: games.batch(), key())
+
+
+@pytest.mark.parametrize(
+  ('mutated', 'message'),
+  [
+    ({'pool': jnp.zeros(3)}, "a collection 'pool'"),
+    ({'batch_stats': jnp.zeros(3, int)}, r'needs float32\[3\], got int32'),
+    ({'batch_stats': jnp.zeros(2)}, r'needs float32\[3\], got float32\[2\]'),
+  ],
+)
+def test_collections_of_another_form_are_refused(mutated, message):
+  def loss(variables, batch, key, step):
+    return jgan.LossOutput(variables['a']['params'], mutated)
+
+  gan = jgan.GAN(
+    lambda key, batch: {
+      'a': {'params': jnp.zeros(()), 'batch_stats': jnp.zeros(3)}
+    },
+    (jgan.Player('a', loss, optax.sgd(0.1)),),
+    lambda variables, batch, key: variables,
+  )
+  state = jgan.init(gan, key(), DATA)
+  with pytest.raises(ValueError, match=message):
+    jgan.train_step(gan, state, DATA, key())
+
+
+def test_old_style_keys_play_the_same_game():
+  old, _ = jgan.train_step(
+    plain(), start(), games.batch(), jax.random.PRNGKey(42)
+  )
+  new, _ = jgan.train_step(plain(), start(), games.batch(), key())
+  games.assert_close(old, new, 0)
+
+
+def test_one_more_batch_of_the_same_shape_does_not_retrace():
+  traced = []
+
+  def loss(variables, batch, key, step):
+    traced.append(step)
+    return jgan.LossOutput(0.5 * variables['a']['params'] ** 2)
+
+  gan = scalar_game(jgan.Player('a', loss, optax.sgd(0.1)))
+  state = jgan.init(gan, key(), DATA)
+  for _ in range(3):
+    state, _ = jgan.train_step(gan, state, DATA, key())
+  assert len(traced) == 1
