@@ -15,6 +15,8 @@ import numpy as np
 import tensorboardX
 from tqdm.auto import tqdm
 
+_GUESS_AFTER = 10  # steps, timed for the first estimate
+
 
 class Log(contextlib.AbstractContextManager):
   """The metrics of a run: lines of `metrics.jsonl`, and TensorBoard's events.
@@ -90,7 +92,8 @@ class Progress(contextlib.AbstractContextManager):
   On a terminal and in a notebook a bar moves with each step. Elsewhere a line
   such as `step 1200/6000 | 850 images/s | 2m40s left | generator 1.23
   discriminator 0.98` follows whenever there are losses. The speed is that since
-  the losses before; the first step, which compiles, does not count.
+  the losses before; the first step, which compiles, does not count. After ten
+  more steps a line tells about how long the whole will take.
 
   Args:
     total: Steps of the whole run.
@@ -115,6 +118,7 @@ class Progress(contextlib.AbstractContextManager):
     self._stream = sys.stdout if stream is None else stream
     self._clock = clock
     self._mark = None  # the step and the time that the speed counts from
+    self._guess_at = None  # the step of the first estimate
     self._bar = None
     notebook = 'ipykernel' in sys.modules  # no terminal, but it shows a bar
     if notebook or self._stream.isatty():
@@ -136,6 +140,11 @@ class Progress(contextlib.AbstractContextManager):
     """Tells that `step` steps are done, and each player's loss if given."""
     if self._bar is not None:
       self._bar.update(step - self._bar.n)
+    if self._mark is None:
+      self._guess_at = step + _GUESS_AFTER
+    elif step == self._guess_at:
+      seconds = (self._total - step) * self._seconds_per_step(step)
+      self.say(f'about {duration(seconds)} to go')
     if losses is not None:
       self._show(step, losses)
     if losses is not None or self._mark is None:

@@ -8,6 +8,7 @@ initialise them and how to sample. `jgan.train` plays any of them.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
@@ -16,14 +17,14 @@ from jgan import gradients
 Variables: TypeAlias = Mapping[str, Any]
 """One player's Linen variables: `{'params': ..., 'batch_stats': ...}`."""
 
-Batch: TypeAlias = Mapping[str, Array]
+Batch: TypeAlias = Mapping[str, Array | np.ndarray]
 """What the losses read, by name; the leading axis is examples.
 
 Names in use: 'image', 'label', 'x', 'y', 'tokens', 'latent', and 'index', the
 number of each example in the global batch (see `jgan.example_keys`).
 """
 
-Metrics: TypeAlias = Mapping[str, Array]
+Metrics: TypeAlias = Mapping[str, Array | np.ndarray]
 """Scalars by name."""
 
 

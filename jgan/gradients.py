@@ -63,7 +63,9 @@ def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
     straight = jax.default_backend() == 'cpu' if unroll is None else unroll
 
     def run(part):
-      (_, output), grads = whole(objective, params, part, key)
+      # A clone: every part draws from the same key, by its examples' numbers.
+      again = jax.random.clone(key)
+      (_, output), grads = whole(objective, params, part, again)
       stats, others = _split(output.mutated)
       return (output._replace(mutated=stats), grads), others
 
@@ -169,7 +171,9 @@ def _divide(x: Array, k: int) -> Array:
       f'microbatches: a batch of {x.shape[0]} examples does not divide into '
       f'{k} microbatches.'
     )
-  return x.reshape(k, x.shape[0] // k, *x.shape[1:])
+  # Part i holds examples i, i + k, ...: so each is divided over the devices as
+  # the batch is. Of consecutive examples every device would compute them all.
+  return x.reshape(x.shape[0] // k, k, *x.shape[1:]).swapaxes(0, 1)
 
 
 def _split(mutated: Mapping[str, Any]) -> tuple[dict, dict]:

@@ -210,3 +210,13 @@ def test_lines_go_to_the_standard_output(capsys):
 )
 def test_duration(seconds, text):
   assert duration(seconds) == text
+
+
+def test_estimates_the_whole_after_ten_steps():
+  stream, clock = io.StringIO(), Clock()
+  progress = Progress(100, batch_size=1, stream=stream, clock=clock)
+  for step in range(1, 30):
+    progress.update(step)
+    clock.now += 2
+  # Known at step 11: 89 steps of 2 s are left.
+  assert stream.getvalue() == 'about 2m58s to go\n'

@@ -1,0 +1,244 @@
+"""Ways to differentiate a loss: microbatches are exact, clipping by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from games import assert_close
+from jax.sharding import PartitionSpec as P
+
+import jgan
+from jgan import gradients
+
+N = 8
+
+
+def key():
+  return jax.random.key(5)
+
+
+def batch():
+  rng = np.random.default_rng(0)
+  x, y = rng.normal(size=(N, 3)), rng.normal(size=N)
+  return {'x': jnp.asarray(x), 'y': jnp.asarray(y)}
+
+
+def regression(variables, batch, key, step):
+  """Mean squared error of a linear model plus one drawn latent an example."""
+  params = variables['a']['params']
+  keys = jgan.example_keys(key, batch)
+  latent = jax.vmap(jax.random.normal)(keys)
+  errors = batch['x'] @ params['w'] + params['b'] * latent - batch['y']
+  mutated = {
+    'batch_stats': {'max': batch['x'].max(0), 'calls': jnp.array(1)},
+    'pool': batch['x'][-1],
+  }
+  return jgan.LossOutput(
+    (errors**2).mean(), mutated, {'size': jnp.float32(len(errors))}
+  )
+
+
+def steady(variables, batch, key, step):
+  """The same loss, with collections that do not depend on the examples."""
+  output = regression(variables, batch, key, step)
+  old = {k: v for k, v in variables['a'].items() if k != 'params'}
+  return output._replace(mutated=jax.tree.map(lambda v: v + 1, old))
+
+
+def player(gradient, loss=regression):
+  return jgan.Player('a', loss, optax.sgd(0.1), gradient=gradient)
+
+
+def state():
+  def init(key, batch):
+    variables = {
+      'params': {'w': jnp.array([1.0, -2.0, 3.0]), 'b': jnp.array(0.5)},
+      'batch_stats': {'max': jnp.zeros(3), 'calls': jnp.array(0)},
+      'pool': jnp.zeros(3),
+    }
+    return {'a': variables}
+
+  gan = jgan.GAN(init, (player(gradients.whole),), lambda *_: None)
+  return jgan.init(gan, key(), batch())
+
+
+def move(gradient, loss=regression, axis_name=None, jit=jax.jit):
+  mover = player(gradient, loss)
+  return jit(
+    lambda state, batch, key: jgan.update(
+      mover, state, batch, key, axis_name=axis_name
+    )
+  )(state(), batch(), key())
+
+
+def params(moved):
+  return moved[0].variables['a']['params'], moved[0].opt_state
+
+
+@functools.cache
+def whole():
+  return move(gradients.whole)
+
+
+@pytest.mark.parametrize('unroll', [True, False, None])
+@pytest.mark.parametrize('k', [1, 2, 4])
+def test_microbatches_are_the_whole_batch(k, unroll):
+  got = move(gradients.microbatches(k, unroll))
+  assert_close(params(got), params(whole()), 1e-5)
+  for name in ('loss', 'gradient_norm'):
+    assert float(got[1][name]) == pytest.approx(float(whole()[1][name]))
+  assert float(got[1]['size']) == N / k
+
+
+@pytest.mark.parametrize('unroll', [True, False])
+def test_collections_of_microbatches(unroll):
+  after, _ = move(gradients.microbatches(4, unroll))
+  own = after.variables['a']
+  x = np.asarray(batch()['x'])
+  highest = x.reshape(4, 2, 3).max(1).mean(0)
+  np.testing.assert_allclose(own['batch_stats']['max'], highest, rtol=1e-6)
+  assert int(own['batch_stats']['calls']) == 1
+  np.testing.assert_array_equal(own['pool'], x[-1])
+
+
+def test_microbatches_that_do_not_divide_are_refused():
+  message = r'microbatches: a batch of 8 examples .* into 3 microbatches'
+  with pytest.raises(ValueError, match=message):
+    move(gradients.microbatches(3))
+
+
+def linear(variables, batch, key, step):
+  """A loss whose gradient for one example is the example."""
+  p = variables['a']['params']
+  return jgan.LossOutput((batch['x'] @ p['w'] + batch['y'] * p['b']).mean())
+
+
+def gradient_of(gradient, examples, key, loss=linear):
+  """The gradient for (w, b) together, of examples of four numbers."""
+  examples = jnp.asarray(examples, jnp.float32)
+  batch = {'x': examples[:, :3], 'y': examples[:, 3]}
+  p = {'w': jnp.zeros(3), 'b': jnp.zeros(())}
+
+  def objective(p, batch, key):
+    output = loss({'a': {'params': p}}, batch, key, 0)
+    return output.loss, output
+
+  _, grads = gradient(objective, p, batch, key)
+  return jnp.append(grads['w'], grads['b'])
+
+
+@pytest.mark.parametrize(
+  ('clip', 'expected'),
+  [
+    # Norms 5, 1 and 0, over all params together.
+    (10.0, [3 + 0.6, 0, 0.8, 4]),
+    (2.0, [1.2 + 0.6, 0, 0.8, 1.6]),
+    (0.5, [0.3 + 0.3, 0, 0.4, 0.4]),
+  ],
+)
+def test_each_example_is_clipped_by_itself(clip, expected):
+  examples = [[3, 0, 0, 4], [0.6, 0, 0.8, 0], [0, 0, 0, 0]]
+  got = gradient_of(gradients.per_example(clip, 0.0), examples, key())
+  np.testing.assert_allclose(got, np.array(expected) / 3, rtol=1e-6)
+
+
+def test_noise_is_normal_and_of_the_documented_size():
+  n, clip, noise = 4, 0.5, 3.0
+  gradient = gradients.per_example(clip, noise)
+  examples = np.tile([3.0, 0, 0, 4], (n, 1))  # clipped to a tenth
+  draws = jax.vmap(lambda k: gradient_of(gradient, examples, k))(
+    jax.random.split(key(), 3000)
+  )
+  std = noise * clip / n
+  np.testing.assert_allclose(draws.std(0), std, rtol=0.05)
+  np.testing.assert_allclose(
+    draws.mean(0), [0.3, 0, 0, 0.4], atol=4 * std / np.sqrt(3000)
+  )
+  # Entries and arrays get draws of their own.
+  np.testing.assert_allclose(np.corrcoef(draws.T), np.eye(4), atol=0.08)
+
+
+def test_equal_arrays_get_different_noise():
+  def objective(p, batch, key):
+    output = jgan.LossOutput(jnp.zeros(()))
+    return output.loss, output
+
+  p = {'a': jnp.zeros(3), 'b': jnp.zeros(3)}
+  _, grads = gradients.per_example(1.0, 1.0)(objective, p, batch(), key())
+  assert not np.allclose(grads['a'], grads['b'])
+
+
+def test_without_clipping_or_noise_it_is_the_whole_batch():
+  got = move(gradients.per_example(1e6, 0.0), steady)
+  expected = move(gradients.whole, steady)
+  assert_close(got[0], expected[0], 1e-5)
+  assert float(got[1]['loss']) == pytest.approx(float(expected[1]['loss']))
+  assert float(got[1]['size']) == 1
+
+
+def over_shards(check_vma):
+  mesh = jgan.sharding.data_mesh(jax.devices()[:4])
+
+  def jit(step):
+    return jax.jit(
+      jax.shard_map(
+        step,
+        mesh=mesh,
+        in_specs=(P(), P('batch'), P()),
+        out_specs=P(),
+        check_vma=check_vma,
+      )
+    )
+
+  return jit
+
+
+def over_pmap(step):
+  mapped = jax.pmap(
+    step,
+    axis_name='batch',
+    in_axes=(None, 0, None),
+    out_axes=None,
+    devices=jax.devices()[:4],
+  )
+  return lambda state, batch, key: mapped(
+    state, jax.tree.map(lambda x: x.reshape(4, 2, *x.shape[1:]), batch), key
+  )
+
+
+WAYS = [over_pmap, over_shards(True), over_shards(False)]
+
+
+@pytest.mark.parametrize('jit', WAYS, ids=['pmap', 'shard_map', 'unchecked'])
+def test_noise_is_added_once_over_devices(jit):
+  parallel = gradients.per_example(0.7, 2.0, axis_name='batch')
+  got = move(parallel, steady, 'batch', jit)
+  expected = move(gradients.per_example(0.7, 2.0), steady)
+  assert_close(got, expected, 1e-5)
+  quiet = move(gradients.per_example(0.7, 0.0), steady)
+  noise = (
+    got[0].variables['a']['params']['w']
+    - quiet[0].variables['a']['params']['w']
+  )
+  assert (jnp.abs(noise) > 1e-4).all()
+
+
+@pytest.mark.parametrize('jit', WAYS, ids=['pmap', 'shard_map', 'unchecked'])
+@pytest.mark.parametrize('unroll', [True, False])
+def test_microbatches_over_devices_are_the_whole_batch(jit, unroll):
+  got = move(gradients.microbatches(2, unroll), steady, 'batch', jit)
+  expected = move(gradients.whole, steady)
+  assert_close(got[0], expected[0], 1e-5)
+
+
+def test_merged_averages_statistics_and_keeps_the_last_of_the_rest():
+  one = {'batch_stats': {'mean': jnp.array(1.0), 'n': jnp.array(1)}, 'p': 1}
+  two = {'batch_stats': {'mean': jnp.array(4.0), 'n': jnp.array(2)}, 'p': 2}
+  merged = gradients.merged([one, two])
+  assert float(merged['batch_stats']['mean']) == 2.5
+  assert int(merged['batch_stats']['n']) == 2
+  assert merged['p'] == 2
+  assert gradients.merged([{'p': 1}, {'p': 2}]) == {'p': 2}
