@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: train test lint format notebook test-matrix clean
+.PHONY: train test lint format notebook test-matrix test-one clean
 
 train: $(VENV)/digits
 	$(BIN)/python -m experiments.train --workdir=runs/digits
@@ -21,17 +21,18 @@ format: $(VENV)/test
 	$(BIN)/ruff format .
 
 notebook: $(VENV)/test
-	$(BIN)/jupytext --to ipynb notebooks/quickstart.py
+	$(BIN)/jupytext --update --to ipynb notebooks/quickstart.py
 
-# The oldest, the middle and the newest supported jax, each on its Python.
+# The oldest, the middle and the newest supported jax, each on its Python; the
+# oldest with the oldest flax.
 test-matrix:
-	$(MAKE) test-one PYTHON=python3.13 VENV=.venv-jax0.7 JAX='==0.7.2'
-	$(MAKE) test-one PYTHON=python3.11 VENV=.venv-jax0.10 JAX='==0.10.*'
-	$(MAKE) test-one PYTHON=python3.12 VENV=.venv-jax0.12 JAX='==0.12.*'
+	$(MAKE) test-one PYTHON=python3.13 VENV=.venv-jax0.7 \
+	  PINS='jax==0.7.2 flax==0.11.2'
+	$(MAKE) test-one PYTHON=python3.11 VENV=.venv-jax0.10 PINS='jax==0.10.*'
+	$(MAKE) test-one PYTHON=python3.12 VENV=.venv-jax0.12 PINS='jax==0.12.*'
 
-.PHONY: test-one
 test-one: $(BIN)/python
-	$(BIN)/python -m pip install -q -e '.[test]' 'jax$(JAX)'
+	$(BIN)/python -m pip install -q -e '.[test]' $(PINS)
 	$(BIN)/python -m pytest -q -n $(WORKERS)
 
 $(BIN)/python:

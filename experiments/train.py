@@ -226,7 +226,9 @@ def describe(
     share = sum(player.label in moves for moves in cycle) / len(cycle)
     turns = f', {share * config.steps:,.0f} moves' if share < 1 else ''
     print(f'  {player.label}: {size:,} parameters{turns}')
-  flops = [program(moves).cost_analysis()['flops'] for moves in cycle]
+  flops = [
+    program(moves).cost_analysis().get('flops', math.nan) for moves in cycle
+  ]
   kind = jax.devices()[0].device_kind
   print(
     f'  {sum(flops) / len(flops) / 1e9:.3g} GFLOP a step on each of '

@@ -59,6 +59,7 @@ def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
   """
 
   def gradient(objective, params, batch, key):
+    batch = sharding.with_index(batch)
     parts = jax.tree.map(lambda x: _divide(x, k), batch)
     straight = jax.default_backend() == 'cpu' if unroll is None else unroll
 

@@ -23,7 +23,9 @@ class BatchNorm(nn.Module):
   The variables and numbers of `flax.linen.BatchNorm`. Its inverse deviation is
   taken on `[channels]` and only then broadcast, so that the compiler sees that
   the generator's forward in two players' moves is one and the same, and keeps
-  one of them; flax's version, reshaped first, comes out as two.
+  one of them; flax's version, reshaped first, comes out as two. (Under jit over
+  sharded arrays it is two all the same: XLA does not merge the all-reduces of
+  the statistics.)
 
   Attributes:
     momentum: of the running statistics, `m * old + (1 - m) * batch`.

@@ -40,8 +40,9 @@ class Discriminator(nn.Module):
     norm = BatchNorm(0.9, axis_name=self.axis_name)
     x = norm(x, use_running_average=not train)
     x = nn.leaky_relu(x, 0.2).mean((1, 2))
-    x = jnp.concatenate([x, label], -1)
-    return nn.Dense(1)(x)[:, 0]
+    # Not concatenated: jax 0.7 cannot differentiate that in a shard_map that
+    # checks replication.
+    return nn.Dense(1)(x + nn.Dense(8)(label))[:, 0]
 
 
 def labelled(loss):

@@ -67,11 +67,12 @@ def state():
 
 def move(gradient, loss=regression, axis_name=None, jit=jax.jit):
   mover = player(gradient, loss)
-  return jit(
+  step = jit(
     lambda state, batch, key: jgan.update(
       mover, state, batch, key, axis_name=axis_name
     )
-  )(state(), batch(), key())
+  )
+  return jax.block_until_ready(step(state(), batch(), key()))
 
 
 def params(moved):
@@ -98,7 +99,8 @@ def test_collections_of_microbatches(unroll):
   after, _ = move(gradients.microbatches(4, unroll))
   own = after.variables['a']
   x = np.asarray(batch()['x'])
-  highest = x.reshape(4, 2, 3).max(1).mean(0)
+  # Part i holds examples i and i + 4.
+  highest = np.maximum(x[:4], x[4:]).mean(0)
   np.testing.assert_allclose(own['batch_stats']['max'], highest, rtol=1e-6)
   assert int(own['batch_stats']['calls']) == 1
   np.testing.assert_array_equal(own['pool'], x[-1])
@@ -108,6 +110,27 @@ def test_microbatches_that_do_not_divide_are_refused():
   message = r'microbatches: a batch of 8 examples .* into 3 microbatches'
   with pytest.raises(ValueError, match=message):
     move(gradients.microbatches(3))
+
+
+def test_microbatches_share_the_work_of_sharded_devices():
+  def loss(variables, batch, key, step):
+    hidden = jnp.tanh(batch['x'] @ variables['a']['params'])
+    return jgan.LossOutput((hidden**2).mean())
+
+  mover = player(gradients.microbatches(4, unroll=True), loss)
+  gan = jgan.GAN(
+    lambda key, batch: {'a': {'params': jnp.ones((32, 32))}}, (mover,), str
+  )
+
+  def flops(devices):
+    mesh = jgan.sharding.data_mesh(jax.devices()[:devices])
+    x = jax.device_put(jnp.ones((1024, 32)), jgan.sharding.over_examples(mesh))
+    start = jgan.init(gan, key(), {'x': x})
+    start = jax.device_put(start, jgan.sharding.replicated(mesh))
+    step = jgan.train_step.lower(gan, start, {'x': x}, key()).compile()
+    return step.cost_analysis()['flops']
+
+  assert flops(4) <= 1.1 / 4 * flops(1)
 
 
 def linear(variables, batch, key, step):
@@ -177,6 +200,22 @@ def test_without_clipping_or_noise_it_is_the_whole_batch():
   assert_close(got[0], expected[0], 1e-5)
   assert float(got[1]['loss']) == pytest.approx(float(expected[1]['loss']))
   assert float(got[1]['size']) == 1
+
+
+@pytest.mark.parametrize(
+  'gradient',
+  [gradients.microbatches(4, unroll=True), gradients.per_example(1e6, 0.0)],
+)
+def test_latents_are_the_whole_batchs_also_outside_of_a_step(gradient):
+  p = state().variables['a']['params']
+
+  def objective(p, batch, key):
+    output = regression({'a': {'params': p}}, batch, key, 0)
+    return output.loss, output
+
+  (loss, _), grads = gradient(objective, p, batch(), key())
+  (same, _), expected = gradients.whole(objective, p, batch(), key())
+  assert_close((loss, grads), (same, expected), 1e-5)
 
 
 def over_shards(check_vma):

@@ -155,7 +155,8 @@ def test_statistics_over_devices_are_global(norm):
     )
   )
   single = jax.jit(functools.partial(run, alone, None))
-  assert_close(over(variables, x, *more), single(variables, x, *more), 1e-5)
+  got = jax.block_until_ready(over(variables, x, *more))
+  assert_close(got, single(variables, x, *more), 1e-5)
 
 
 def modulated(x, condition, params, epsilon=1e-5):

@@ -185,10 +185,10 @@ def test_vmap_over_seeds_is_single_runs():
 def test_flops_per_device_shrink_with_devices():
   def flops(devices):
     mesh = jgan.sharding.data_mesh(jax.devices()[:devices])
-    gan = jgan.models.dcgan(16, width=16)
+    gan = jgan.models.dcgan(32, width=32)
     batch = {
-      'image': jnp.zeros((128, 16, 16, 1)),
-      'index': jnp.arange(128, dtype=jnp.int32),
+      'image': jnp.zeros((64, 32, 32, 1)),
+      'index': jnp.arange(64, dtype=jnp.int32),
     }
     state = jgan.init(gan, key(), batch)
     state = jax.device_put(state, jgan.sharding.replicated(mesh))
@@ -196,7 +196,11 @@ def test_flops_per_device_shrink_with_devices():
     step = jgan.train_step.lower(gan, state, batch, key()).compile()
     return step.cost_analysis()['flops']
 
-  assert flops(4) <= 1.1 / 4 * flops(1)
+  # Of the excess, .09 is a second forward of the generator: XLA merges two on
+  # one device, but not the all-reduces of their batch statistics on several.
+  # XLA's count before jax 0.10 is otherwise higher by 2% on several devices.
+  new = jax.__version_info__ >= (0, 10)
+  assert flops(4) <= (1.1 if new else 1.13) / 4 * flops(1)
 
 
 def test_generator_forward_is_compiled_once_for_two_moves():
@@ -210,11 +214,22 @@ def test_generator_forward_is_compiled_once_for_two_moves():
   assert wanted - kept == forward
 
 
-def test_init_is_one_program_and_depends_on_the_key_alone():
-  text = jgan.init.lower(plain(), key(), games.batch()).as_text()
-  assert text.count('func.func public') == 1
+def test_init_compiles_one_program(caplog):
+  gan, batch, seed = games.game(), games.batch(), key()
+  with jax.log_compiles():
+    jgan.init(gan, seed, batch)
+  compiled = [
+    record.getMessage()
+    for record in caplog.records
+    if 'Finished XLA compilation' in record.getMessage()
+  ]
+  assert len(compiled) == 1, compiled
+  assert 'init' in compiled[0]
+
+
+def test_init_depends_on_the_key_alone():
   again = jgan.init(plain(), key(), games.batch(seed=5))
-  games.assert_close(again, start(), 0)
+  games.assert_close(again, start(), 1e-6)
   other = jgan.init(plain(), jax.random.key(1), games.batch())
   kernel = other.variables['generator']['params']['dense']['kernel']
   assert not np.allclose(

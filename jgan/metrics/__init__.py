@@ -1,0 +1,79 @@
+"""Scores: pure functions of features, probabilities or samples.
+
+Each takes numpy or jax arrays of any device and gives plain floats. The heavy
+parts (products of features) run on the device in float32 and in blocks, what is
+delicate on the host in float64; so a score is the same on any device to the
+tolerance that the tests state. They say nothing of where features come from:
+a score is only as good as the protocol that is written down beside it.
+"""
+
+from jgan.metrics.classes import per_class
+from jgan.metrics.frechet import (
+  Moments,
+  MomentSums,
+  add_features,
+  frechet_distance,
+  moment_sums,
+  moments,
+)
+from jgan.metrics.images import (
+  lerp,
+  ms_ssim,
+  perceptual_path_length,
+  slerp,
+  sliced_wasserstein,
+)
+from jgan.metrics.inception_score import inception_score
+from jgan.metrics.intervals import Estimate, Interval, bootstrap, half_samples
+from jgan.metrics.kernel import kernel_distance
+from jgan.metrics.manifold import (
+  DensityCoverage,
+  PrecisionRecall,
+  density_coverage,
+  precision_recall,
+)
+from jgan.metrics.modes import (
+  LabelCoverage,
+  ModeCoverage,
+  label_coverage,
+  mode_coverage,
+)
+from jgan.metrics.neighbours import (
+  Memorisation,
+  Neighbours,
+  memorisation,
+  nearest_neighbours,
+)
+
+__all__ = [
+  'DensityCoverage',
+  'Estimate',
+  'Interval',
+  'LabelCoverage',
+  'Memorisation',
+  'ModeCoverage',
+  'MomentSums',
+  'Moments',
+  'Neighbours',
+  'PrecisionRecall',
+  'add_features',
+  'bootstrap',
+  'density_coverage',
+  'frechet_distance',
+  'half_samples',
+  'inception_score',
+  'kernel_distance',
+  'label_coverage',
+  'lerp',
+  'memorisation',
+  'mode_coverage',
+  'moment_sums',
+  'moments',
+  'ms_ssim',
+  'nearest_neighbours',
+  'per_class',
+  'perceptual_path_length',
+  'precision_recall',
+  'slerp',
+  'sliced_wasserstein',
+]

@@ -1,0 +1,96 @@
+"""Extractors: pictures of every form in, features and classes out."""
+
+import io
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import real
+from experiments import data, extractors, weights
+
+
+def _digits(count=8):
+  """Digits of all classes, uint8 28x28, and their labels."""
+  arrays = data.digits(28).arrays
+  chosen = np.linspace(0, 4999, count).astype(int)
+  return arrays['image'][chosen], arrays['label'][chosen]
+
+
+def test_digits_are_known_and_have_features():
+  images, labels = _digits(500)
+  extractor = extractors.digits_classifier()
+  features, probabilities = extractor.features(images)
+  assert extractor.has_classes
+  assert features.shape == (500, extractor.dimensions)
+  assert np.ptp(features, axis=0).min() > 0  # none is dead
+  np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+  assert (probabilities.argmax(-1) == labels).mean() > 0.99
+
+
+def test_padding_and_floats_change_nothing():
+  images, _ = _digits()
+  features = extractors.digits_classifier().features
+  wanted, _ = features(images)
+  padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)])
+  floats = padded.astype(np.float32) / 127.5 - 1
+  for same in (padded, floats, floats + 0.003, jnp.asarray(floats)):
+    np.testing.assert_allclose(features(same)[0], wanted, atol=1e-5)
+
+
+def test_stacked_digits_are_classified_by_channel():
+  images, labels = _digits(90)
+  images, labels = images.reshape(3, 30, 28, 28), labels.reshape(3, 30)
+  stacked = extractors.stacked_digits_classifier()
+  features, probabilities = stacked.features(images.transpose(1, 2, 3, 0))
+  assert features.shape == (30, stacked.dimensions)
+  assert probabilities.shape == (30, 1000)
+  single, _ = extractors.digits_classifier().features(images[1][..., None])
+  np.testing.assert_allclose(features[:, 64:128], single, atol=1e-5)
+  wanted = 100 * labels[0] + 10 * labels[1] + labels[2]
+  assert (probabilities.argmax(-1) == wanted).mean() > 0.9
+
+
+def test_pictures_of_another_form_are_refused():
+  grey, stacked = (
+    extractors.digits_classifier().features,
+    extractors.stacked_digits_classifier().features,
+  )
+  for features, shape, message in (
+    (grey, (2, 28, 28, 3), r'needs grey pictures, got \(2, 28, 28, 3\)'),
+    (grey, (2, 28, 28), r'n, height, width, 1 or 3\], got \(2, 28, 28\)'),
+    (grey, (2, 64, 64, 1), 'at most 32x32'),
+    (stacked, (2, 28, 28, 1), 'three channels'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      features(np.zeros(shape, np.uint8))
+  with pytest.raises(ValueError, match='uint8, or as floats .* got int32'):
+    grey(np.zeros((2, 28, 28, 1), np.int32))
+
+
+def test_what_is_not_finite_shows_in_the_features():
+  images = _digits(2)[0].astype(np.float32) / 127.5 - 1
+  images[0, 14, 14] = np.nan
+  features, probabilities = extractors.digits_classifier().features(images)
+  assert np.isnan(features[0]).any()
+  assert np.isnan(probabilities[0]).all()
+  assert np.isfinite(features[1]).all()
+
+
+def test_own_weights_have_their_own_sum_and_the_packages_are_checked(
+  tmp_path, monkeypatch
+):
+  path = tmp_path / 'digits.npz'
+  content = extractors._DIGITS.read_bytes()
+  path.write_bytes(content)
+  packaged = extractors.digits_classifier()
+  assert extractors.digits_classifier(path).sha256 == packaged.sha256
+  path.write_bytes(content + b' ')
+  assert extractors.digits_classifier(path).sha256 != packaged.sha256
+  monkeypatch.setattr(extractors, '_DIGITS', path)
+  with pytest.raises(ValueError, match='digits.npz is damaged'):
+    extractors.digits_classifier()
+  with pytest.raises(FileNotFoundError, match='nothing'):
+    extractors.digits_classifier(tmp_path / 'nothing')
