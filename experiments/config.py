@@ -27,7 +27,16 @@ from experiments.errors import UserError, building
 FILE = 'config.json'
 # What may change when a run goes on: how long it is, how often it tells of
 # itself, and where its data lie. The rest would make it another run.
-FREE = ('steps', 'log_every', 'sample_every', 'save_every', 'keep', 'data_dir')
+FREE = (
+  'steps',
+  'log_every',
+  'sample_every',
+  'save_every',
+  'evaluate_every',
+  'best_by',
+  'keep',
+  'data_dir',
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,15 +60,20 @@ class Config:
   """steps between grids of samples"""
   save_every: int = 500
   """steps between checkpoints"""
+  evaluate_every: int = 0
+  """steps between scores; 0 for none"""
+  best_by: str = 'frechet_distance'
+  """the score of the state in best/"""
   keep: int = 2
   """newest checkpoints kept"""
 
   def __post_init__(self):
     for field in dataclasses.fields(Config):
       value = getattr(self, field.name)
-      if field.name != 'seed' and value < 1:
+      least = 0 if field.name == 'evaluate_every' else 1
+      if field.name not in ('seed', 'best_by') and value < least:
         flag = '--' + field.name.replace('_', '-')
-        raise ValueError(f'{flag} must be 1 or more, got {value}')
+        raise ValueError(f'{flag} must be {least} or more, got {value}')
 
 
 class Run(NamedTuple):
@@ -192,10 +206,14 @@ def _description(name: str, experiments: Mapping[str, ModuleType]) -> str:
   opening = (experiments[name].__doc__ or name).strip().partition('\n\n')[0]
   names = f'Experiments: {", ".join(experiments)}'
   # tyro joins lines, unless they are indented.
-  return '\n\n'.join(
-    textwrap.fill(text, 80, subsequent_indent='  ', break_on_hyphens=False)
-    for text in (opening, names)
+  names = textwrap.fill(
+    names,
+    80,
+    initial_indent=' ',
+    subsequent_indent='  ',
+    break_on_hyphens=False,
   )
+  return f'{" ".join(opening.split())}\n{names}'
 
 
 def save(run: Run) -> None:

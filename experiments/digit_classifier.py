@@ -11,6 +11,7 @@ import functools
 import hashlib
 import io
 import os
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,15 +60,17 @@ def main(argv: Sequence[str] | None = None) -> None:
   )
   if min(arguments.steps, arguments.batch_size) < 1:
     raise UserError('--steps and --batch-size must be 1 or more')
+  target = Path(os.path.expanduser(arguments.out))
   with building():
     train_set, test_set = digits(arguments.data_dir)
+    _check_writable(target)
   print(f'{len(train_set):,} digits to learn, {len(test_set):,} to test')
   variables = rounded(train(train_set, arguments))
   share = accuracy(variables, test_set)
   print(f'{share:.2%} of the {len(test_set):,} digits to test are right')
   with building():
-    content = save(arguments.out, variables)
-  print(f'{arguments.out}: sha256 {hashlib.sha256(content).hexdigest()}')
+    content = save(target, variables)
+  print(f'{target}: sha256 {hashlib.sha256(content).hexdigest()}')
 
 
 def digits(data_dir: str = '') -> tuple[data.Arrays, data.Arrays]:
@@ -146,18 +149,18 @@ def _step(optimizer, variables, opt_state, batch, key):
 
 def accuracy(variables: jgan.Variables, source: data.Arrays) -> float:
   """The share of a source's digits that are classified as labelled."""
-
-  @jax.jit
-  def classes(images):
-    images = data.to_float({'image': images})['image']
-    return DigitClassifier().apply(variables, images)[1].argmax(-1)
-
+  images, labels = source.arrays['image'], source.arrays['label']
   right = [
-    classes(source.arrays['image'][i : i + 1000])
-    == source.arrays['label'][i : i + 1000]
+    _classes(variables, images[i : i + 1000]) == labels[i : i + 1000]
     for i in range(0, len(source), 1000)
   ]
   return float(np.concatenate(right).mean())
+
+
+@jax.jit
+def _classes(variables, images):
+  images = data.to_float({'image': images})['image']
+  return DigitClassifier().apply(variables, images)[1].argmax(-1)
 
 
 def rounded(variables: jgan.Variables) -> jgan.Variables:
@@ -167,13 +170,19 @@ def rounded(variables: jgan.Variables) -> jgan.Variables:
   )
 
 
-def save(path: str | os.PathLike, variables: jgan.Variables) -> bytes:
+def _check_writable(target: Path) -> None:
+  """Before the training: a UserError after it would come late."""
+  target.parent.mkdir(parents=True, exist_ok=True)
+  tempfile.TemporaryFile(dir=target.parent).close()
+  if target.is_dir():
+    raise UserError(f'--out={target} is a folder, and a file is needed')
+
+
+def save(target: Path, variables: jgan.Variables) -> bytes:
   """Writes variables to an npz in half precision; returns what it holds."""
   flat = flax.traverse_util.flatten_dict(variables, sep='/')
   file = io.BytesIO()
   np.savez(file, **{k: np.asarray(v, np.float16) for k, v in flat.items()})
-  target = Path(os.path.expanduser(path))
-  target.parent.mkdir(parents=True, exist_ok=True)
   part = target.with_name(f'{target.name}.part')
   part.write_bytes(file.getvalue())
   os.replace(part, target)

@@ -87,7 +87,7 @@ def inception(
 
 
 def efficientnet(weights: str | os.PathLike | None = None) -> Extractor:
-  """EfficientNet-lite0 with ImageNet's classes: thirty times cheaper.
+  """EfficientNet-lite0 with ImageNet's classes: several times cheaper.
 
   Its distances and its Inception score are on scales of their own, and compare
   with none that was measured in Inception's features.

@@ -6,6 +6,8 @@ import jgan
 from experiments import config as base
 from experiments import data
 
+EXTRACTOR = 'digits'  # in whose features samples are scored
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(base.Config):

@@ -11,7 +11,7 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -21,10 +21,9 @@ import jgan
 from experiments import config as configs
 from experiments import data, pictures
 from experiments.checkpoints import Checkpoints
-from experiments.errors import UserError, building, reported
+from experiments.errors import building, reported
+from experiments.sampler import Sampler
 from experiments.train import EXPERIMENTS, read_batch
-
-_CHUNK = 100  # samples made at a time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +38,8 @@ class Arguments:
   """decides the samples"""
   label: int | None = None
   """class of all; without it, each in turn"""
+  best: bool = False
+  """the best by --evaluate-every, not the last"""
   grid: Annotated[str | None, tyro.conf.arg(metavar='FILE')] = None
   """a PNG of all; by default in DIR/samples"""
   npz: Annotated[str | None, tyro.conf.arg(metavar='FILE')] = None
@@ -47,58 +48,14 @@ class Arguments:
   """also one PNG each, in this folder"""
 
 
-class Sampler(NamedTuple):
-  """A trained GAN that makes samples when called; see `load`."""
-
-  gan: jgan.GAN
-  state: jgan.TrainState
-  num_classes: int
-
-  def __call__(
-    self, count: int, seed: int = 0, label: int | None = None
-  ) -> np.ndarray:
-    """Makes `count` samples; number i depends on the seed and i alone.
-
-    Args:
-      count: how many, at least 1.
-      seed: decides them.
-      label: the class of all; None for each class in turn.
-
-    Returns:
-      Samples `[count, ...]`; pictures are float32 in [-1, 1].
-
-    Raises:
-      UserError: count or label are out of range.
-    """
-    conditions = self.conditions(count, label)
-    key = jax.random.key(seed)
-    # Whole chunks, so that one compiled program serves all.
-    chunks = [
-      jax.tree.map(lambda x, i=start: _chunk(x, i), conditions)
-      for start in range(0, count, _CHUNK)
-    ]
-    made = [jgan.sample(self.gan, self.state, chunk, key) for chunk in chunks]
-    return np.concatenate(made)[:count]
-
-  def conditions(self, count: int, label: int | None = None) -> jgan.Batch:
-    """The numbers of the samples, and their labels where there are classes."""
-    if count < 1:
-      raise UserError(f'--count must be 1 or more, got {count}')
-    if label is not None and label not in range(self.num_classes):
-      limit = f'from 0 to {self.num_classes - 1}'
-      raise UserError(
-        f'--label={label} is no class of this model, whose labels are '
-        f'{limit if self.num_classes else "none"}'
-      )
-    return data.conditions(count, self.num_classes, label)
-
-
-def load(workdir: str | os.PathLike) -> Sampler:
+def load(workdir: str | os.PathLike, best: bool = False) -> Sampler:
   """The sampler of a run, from its newest good checkpoint.
 
   Args:
     workdir: of a run of `experiments.train`. Nothing in it is changed, and the
       run's data set is not needed.
+    best: take the checkpoint of the lowest Frechet distance that
+      `--evaluate-every` found, in place of the newest.
 
   Returns:
     `generate(count, seed=0, label=None)`.
@@ -113,7 +70,8 @@ def load(workdir: str | os.PathLike) -> Sampler:
     template = jax.eval_shape(
       functools.partial(jgan.init, gan), jax.random.key(0), read_batch(workdir)
     )
-    with Checkpoints(workdir / 'checkpoints') as checkpoints:
+    folder = workdir / ('best' if best else 'checkpoints')
+    with Checkpoints(folder) as checkpoints:
       _, state = checkpoints.restore(template)
   return Sampler(gan, state, getattr(run.config, 'num_classes', 0))
 
@@ -124,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   arguments = tyro.cli(
     Arguments, args=argv, prog='python -m experiments.sample'
   )
-  generate = load(arguments.workdir)
+  generate = load(arguments.workdir, arguments.best)
   count, label = arguments.count, arguments.label
   images = data.to_uint8(generate(count, arguments.seed, label))
   labels = generate.conditions(count, label).get('label')
@@ -142,12 +100,6 @@ def main(argv: Sequence[str] | None = None) -> None:
       for i, image in enumerate(images):
         pictures.save_png(Path(arguments.png, f'{i:06}.png'), image)
       print(f'a PNG each: {arguments.png}')
-
-
-def _chunk(x: np.ndarray, start: int) -> np.ndarray:
-  """Entries from `start` on, the last repeated to make up a chunk."""
-  part = x[start : start + _CHUNK]
-  return np.pad(part, (0, _CHUNK - len(part)), mode='edge')
 
 
 def _save_npz(path: str, images: np.ndarray, labels: np.ndarray | None) -> None:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -31,11 +31,13 @@ from experiments import (
   mnist_lsgan,
   mnist_mlp,
   pictures,
+  scoring,
 )
 from experiments import config as configs
 from experiments.checkpoints import Checkpoints
 from experiments.errors import UserError, building, reported
 from experiments.logs import Log, Progress
+from experiments.sampler import Sampler
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
   'digits': digits,
@@ -47,6 +49,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
 }
 DEFAULT = 'digits'
 _BATCH = 'batch.json'
+SCORED = 5000  # samples, and at most as many reals, by --evaluate-every
 GRID = 80  # pictures in a grid: eight of each of ten classes
 
 
@@ -54,7 +57,7 @@ GRID = 80  # pictures in a grid: eight of each of ten classes
 def main(argv: Sequence[str] | None = None) -> None:
   """The command; `argv` in place of the words of the command line."""
   argv = sys.argv[1:] if argv is None else argv
-  _cache_compiled_programs()
+  cache_compiled_programs()
   train(configs.parse(argv, EXPERIMENTS, DEFAULT))
 
 
@@ -77,6 +80,9 @@ def build(run: configs.Run) -> Task:
       f'--batch-size={config.batch_size} does not divide over the {mesh.size} '
       'devices of this machine'
     )
+  known = (*scoring.LOWER_IS_BETTER, *scoring.HIGHER_IS_BETTER)
+  if config.best_by not in known:
+    raise UserError(f'--best-by={config.best_by} is none of {", ".join(known)}')
   key = jax.random.key(config.seed)
   with building():
     gan, source = experiment.make_gan(config), experiment.make_data(config)
@@ -124,6 +130,7 @@ def train(run: configs.Run) -> jgan.TrainState:
     log = stack.enter_context(Log(run.workdir, start))
     program = step_programs(task, config)
     describe(run, task, start, program)
+    evaluate = config.evaluate_every and evaluator(run, task, log, stack)
     if start == 0:
       write_reals(run, task, log)
       write_samples(run, task, state, 0, log)
@@ -146,6 +153,8 @@ def train(run: configs.Run) -> jgan.TrainState:
         write_samples(run, task, state, done, log)
       if done % config.save_every == 0 or last:
         checkpoints.save(done, state)
+      if evaluate and done % config.evaluate_every == 0:
+        progress.say(evaluate(done, state))
       progress.update(done, losses)
       if hurry:
         break
@@ -279,12 +288,63 @@ def write_samples(
   run: configs.Run, task: Task, state: jgan.TrainState, done: int, log: Log
 ) -> None:
   """A grid of samples of the same latents in every step."""
-  classes = getattr(run.config, 'num_classes', 0)
-  batch = data.conditions(GRID, classes)
-  images = jgan.sample(task.gan, state, batch, jax.random.fold_in(task.key, 2))
-  image = pictures.grid(np.asarray(images), columns=classes or None)
+  generate = Sampler(task.gan, state, num_classes(run))
+  images = generate(GRID, run.config.seed)
+  image = pictures.grid(images, columns=num_classes(run) or None)
   pictures.save_png(sample_path(run, done), image)
   log.picture(done, 'samples', image)
+
+
+def evaluator(
+  run: configs.Run, task: Task, log: Log, stack: contextlib.ExitStack
+) -> Callable[[int, jgan.TrainState], str]:
+  """What scores the samples of a state, and keeps the best state in best/.
+
+  Args:
+    run: what and where.
+    task: as built from it.
+    log: where the scores go, as 'evaluation/<name>'.
+    stack: closes the best checkpoint.
+
+  Returns:
+    `evaluate(done, state)`, which tells the score of `--best-by` in a line.
+  """
+  by, kept = run.config.best_by, run.workdir / 'best.json'
+  sign = 1 if by in scoring.LOWER_IS_BETTER else -1
+  name = scoring.default_extractor(EXPERIMENTS[run.name])
+  with building():
+    extractor = scoring.EXTRACTORS[name]()
+    examples = task.source[np.arange(len(task.source))]['image']
+    reals = scoring.Pictures(f'data of {run.name}', examples)
+    reals = scoring.picked(reals, SCORED, run.config.seed)
+    real = scoring.extract_cached(extractor, reals)
+  best = stack.enter_context(Checkpoints(run.workdir / 'best', keep=1))
+
+  def evaluate(done, state):
+    generate = Sampler(task.gan, state, num_classes(run))
+    images = data.to_uint8(generate(SCORED, run.config.seed))
+    fake = scoring.extract(extractor, scoring.Pictures('samples', images))
+    found = scoring.scores(real, fake, resamples=0)
+    log.write(done, {f'evaluation/{k}': x.value for k, x in found.items()})
+    value = found[by].value
+    so_far = json.loads(kept.read_text()) if kept.exists() else {'step': 0}
+    # A run that went back to an older checkpoint comes to its best again.
+    better = done > so_far['step'] and sign * value < sign * so_far.get(
+      by, sign * math.inf
+    )
+    if better:
+      best.save(done, state)
+      best.wait()
+      write_json(kept, {'step': done, by: value, 'extractor': name})
+    told = f'step {done}: {by} {value:.4g} in features of {extractor.name}'
+    return told + ', the best so far' * better
+
+  return evaluate
+
+
+def num_classes(run: configs.Run) -> int:
+  """The number of classes that samples are made of; 0 without labels."""
+  return getattr(run.config, 'num_classes', 0)
 
 
 def sample_path(run: configs.Run, done: int) -> Path:
@@ -297,9 +357,7 @@ def write_batch(workdir: Path, batch: jgan.Batch) -> None:
     name: {'shape': x.shape, 'dtype': str(x.dtype)}
     for name, x in jax.eval_shape(data.to_float, batch).items()
   }
-  part = workdir / f'{_BATCH}.part'
-  part.write_text(json.dumps(form, indent=2) + '\n')
-  os.replace(part, workdir / _BATCH)
+  write_json(workdir / _BATCH, form)
 
 
 def read_batch(workdir: Path) -> dict[str, jax.ShapeDtypeStruct]:
@@ -309,6 +367,13 @@ def read_batch(workdir: Path) -> dict[str, jax.ShapeDtypeStruct]:
     name: jax.ShapeDtypeStruct(tuple(x['shape']), x['dtype'])
     for name, x in form.items()
   }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+  """Writes a file of JSON, whole or not at all."""
+  part = path.with_name(f'{path.name}.part')
+  part.write_text(json.dumps(content, indent=2) + '\n')
+  os.replace(part, path)
 
 
 @contextlib.contextmanager
@@ -341,7 +406,7 @@ def stop_signals() -> Iterator[Callable[[], int]]:
       signal.signal(number, handler)
 
 
-def _cache_compiled_programs() -> None:
+def cache_compiled_programs() -> None:
   """Keeps compiled programs in the user's cache folder, for the next start."""
   if jax.config.jax_compilation_cache_dir is None:
     caches = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'

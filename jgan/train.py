@@ -5,7 +5,8 @@ on one device or over sharded arrays, under `jax.pmap` and `jax.shard_map`
 (with `axis_name`), in `jax.lax.scan`, and under `jax.vmap` over seeds.
 
 The key is the run's and never changes: `init` folds in 0, a step folds in 1
-and its number. There is no random state to save, and a resumed run is exact.
+and its number, `sample` 2. There is no random state to save, and a resumed run
+is exact.
 """
 
 import functools
@@ -318,12 +319,13 @@ def sample(
     state: its state.
     batch: how many and of what: `{'index': jnp.arange(n)}` for n samples,
       'label' for classes, 'latent' in place of drawn latents.
-    key: the randomness; sample number i depends on the key and `index[i]`.
+    key: the run's, or any other; sample number i depends on it and `index[i]`.
 
   Returns:
     What `gan.sample` makes: for a standard GAN, one array of n samples.
   """
-  return gan.sample(_averaged_variables(state), batch, _typed(key))
+  key = jax.random.fold_in(_typed(key), 2)
+  return gan.sample(_averaged_variables(state), batch, key)
 
 
 def standing_statistics(

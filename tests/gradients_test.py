@@ -75,22 +75,24 @@ def move(gradient, loss=regression, axis_name=None, jit=jax.jit):
   return jax.block_until_ready(step(state(), batch(), key()))
 
 
+@functools.cache
+def alone(gradient, loss=regression):
+  return move(gradient, loss)
+
+
 def params(moved):
   return moved[0].variables['a']['params'], moved[0].opt_state
 
 
-@functools.cache
-def whole():
-  return move(gradients.whole)
-
-
-@pytest.mark.parametrize('unroll', [True, False, None])
-@pytest.mark.parametrize('k', [1, 2, 4])
+@pytest.mark.parametrize(
+  ('k', 'unroll'), [(1, True), (1, False), (2, None), (4, True), (4, False)]
+)
 def test_microbatches_are_the_whole_batch(k, unroll):
   got = move(gradients.microbatches(k, unroll))
-  assert_close(params(got), params(whole()), 1e-5)
+  expected = alone(gradients.whole)
+  assert_close(params(got), params(expected), 1e-5)
   for name in ('loss', 'gradient_norm'):
-    assert float(got[1][name]) == pytest.approx(float(whole()[1][name]))
+    assert float(got[1][name]) == pytest.approx(float(expected[1][name]))
   assert float(got[1]['size']) == N / k
 
 
@@ -139,14 +141,14 @@ def linear(variables, batch, key, step):
   return jgan.LossOutput((batch['x'] @ p['w'] + batch['y'] * p['b']).mean())
 
 
-def gradient_of(gradient, examples, key, loss=linear):
+@functools.partial(jax.jit, static_argnums=0)
+def gradient_of(gradient, examples, key):
   """The gradient for (w, b) together, of examples of four numbers."""
-  examples = jnp.asarray(examples, jnp.float32)
   batch = {'x': examples[:, :3], 'y': examples[:, 3]}
   p = {'w': jnp.zeros(3), 'b': jnp.zeros(())}
 
   def objective(p, batch, key):
-    output = loss({'a': {'params': p}}, batch, key, 0)
+    output = linear({'a': {'params': p}}, batch, key, 0)
     return output.loss, output
 
   _, grads = gradient(objective, p, batch, key)
@@ -163,7 +165,7 @@ def gradient_of(gradient, examples, key, loss=linear):
   ],
 )
 def test_each_example_is_clipped_by_itself(clip, expected):
-  examples = [[3, 0, 0, 4], [0.6, 0, 0.8, 0], [0, 0, 0, 0]]
+  examples = jnp.array([[3, 0, 0, 4], [0.6, 0, 0.8, 0], [0, 0, 0, 0]])
   got = gradient_of(gradients.per_example(clip, 0.0), examples, key())
   np.testing.assert_allclose(got, np.array(expected) / 3, rtol=1e-6)
 
@@ -171,7 +173,7 @@ def test_each_example_is_clipped_by_itself(clip, expected):
 def test_noise_is_normal_and_of_the_documented_size():
   n, clip, noise = 4, 0.5, 3.0
   gradient = gradients.per_example(clip, noise)
-  examples = np.tile([3.0, 0, 0, 4], (n, 1))  # clipped to a tenth
+  examples = jnp.tile(jnp.array([3.0, 0, 0, 4]), (n, 1))  # cut to a tenth
   draws = jax.vmap(lambda k: gradient_of(gradient, examples, k))(
     jax.random.split(key(), 3000)
   )
@@ -190,13 +192,14 @@ def test_equal_arrays_get_different_noise():
     return output.loss, output
 
   p = {'a': jnp.zeros(3), 'b': jnp.zeros(3)}
-  _, grads = gradients.per_example(1.0, 1.0)(objective, p, batch(), key())
+  gradient = functools.partial(gradients.per_example(1.0, 1.0), objective)
+  _, grads = jax.jit(gradient)(p, batch(), key())
   assert not np.allclose(grads['a'], grads['b'])
 
 
 def test_without_clipping_or_noise_it_is_the_whole_batch():
   got = move(gradients.per_example(1e6, 0.0), steady)
-  expected = move(gradients.whole, steady)
+  expected = alone(gradients.whole, steady)
   assert_close(got[0], expected[0], 1e-5)
   assert float(got[1]['loss']) == pytest.approx(float(expected[1]['loss']))
   assert float(got[1]['size']) == 1
@@ -213,9 +216,15 @@ def test_latents_are_the_whole_batchs_also_outside_of_a_step(gradient):
     output = regression({'a': {'params': p}}, batch, key, 0)
     return output.loss, output
 
-  (loss, _), grads = gradient(objective, p, batch(), key())
-  (same, _), expected = gradients.whole(objective, p, batch(), key())
-  assert_close((loss, grads), (same, expected), 1e-5)
+  def run(gradient, batch, key):
+    (loss, _), grads = gradient(objective, p, batch, key)
+    return loss, grads
+
+  got, expected = (
+    jax.jit(functools.partial(run, each))(batch(), key())
+    for each in (gradient, gradients.whole)
+  )
+  assert_close(got, expected, 1e-5)
 
 
 def over_shards(check_vma):
@@ -248,29 +257,30 @@ def over_pmap(step):
   )
 
 
-WAYS = [over_pmap, over_shards(True), over_shards(False)]
+WAYS = {
+  'pmap': over_pmap,
+  'shard_map': over_shards(check_vma=True),
+  'unchecked': over_shards(check_vma=False),
+}
+NOISY, QUIET = (gradients.per_example(0.7, noise) for noise in (2.0, 0.0))
 
 
-@pytest.mark.parametrize('jit', WAYS, ids=['pmap', 'shard_map', 'unchecked'])
-def test_noise_is_added_once_over_devices(jit):
+@pytest.mark.parametrize('way', WAYS)
+def test_noise_is_added_once_over_devices(way):
   parallel = gradients.per_example(0.7, 2.0, axis_name='batch')
-  got = move(parallel, steady, 'batch', jit)
-  expected = move(gradients.per_example(0.7, 2.0), steady)
-  assert_close(got, expected, 1e-5)
-  quiet = move(gradients.per_example(0.7, 0.0), steady)
-  noise = (
-    got[0].variables['a']['params']['w']
-    - quiet[0].variables['a']['params']['w']
-  )
-  assert (jnp.abs(noise) > 1e-4).all()
+  got = move(parallel, steady, 'batch', WAYS[way])
+  assert_close(got, alone(NOISY, steady), 1e-5)
+  noisy, quiet = (params(x)[0]['w'] for x in (got, alone(QUIET, steady)))
+  assert (jnp.abs(noisy - quiet) > 1e-4).all()
 
 
-@pytest.mark.parametrize('jit', WAYS, ids=['pmap', 'shard_map', 'unchecked'])
-@pytest.mark.parametrize('unroll', [True, False])
-def test_microbatches_over_devices_are_the_whole_batch(jit, unroll):
-  got = move(gradients.microbatches(2, unroll), steady, 'batch', jit)
-  expected = move(gradients.whole, steady)
-  assert_close(got[0], expected[0], 1e-5)
+@pytest.mark.parametrize(
+  ('way', 'unroll'),
+  [('pmap', True), ('shard_map', False), ('unchecked', False)],
+)
+def test_microbatches_over_devices_are_the_whole_batch(way, unroll):
+  got = move(gradients.microbatches(2, unroll), steady, 'batch', WAYS[way])
+  assert_close(got[0], alone(gradients.whole, steady)[0], 1e-5)
 
 
 def test_merged_averages_statistics_and_keeps_the_last_of_the_rest():

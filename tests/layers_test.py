@@ -32,18 +32,28 @@ def results(module, variables, x, options):
   return jax.grad(loss, (0, 1), has_aux=True)(params, x)
 
 
-def assert_same(ours, theirs, x, *calls):
-  """Variables of one form, and in every call the same results from them."""
-  key = jax.random.key(1)
-  form, other = (
-    jax.eval_shape(lambda key, m=m: m.init(key, x, **calls[0]), key)
-    for m in (ours, theirs)
+def made(module, *args, **flags):
+  """Variables in the module's form, of values that hide nothing."""
+  form = jax.eval_shape(
+    lambda key: module.init(key, *args, **flags), jax.random.key(1)
   )
-  assert form == other
   rng = np.random.default_rng(1)
-  variables = jax.tree.map(
+  return jax.tree.map(
     lambda v: jnp.asarray(rng.uniform(0.3, 1.5, v.shape), v.dtype), form
   )
+
+
+def apply(module, variables, *args, **flags):
+  """The outputs and new statistics, as one program."""
+  return jax.jit(
+    lambda v: module.apply(v, *args, mutable=['batch_stats'], **flags)
+  )(variables)
+
+
+def assert_same(ours, theirs, x, *calls):
+  """Variables of one form, and in every call the same results from them."""
+  variables = made(ours, x, **calls[0])
+  assert_close(variables, made(theirs, x, **calls[0]), 0)
   got, expected = jax.jit(
     lambda v, x: [[results(m, v, x, c) for c in calls] for m in (ours, theirs)]
   )(variables, x)
@@ -82,53 +92,50 @@ def test_batch_norm_is_flaxs(shape, options):
   ],
 )
 def test_initial_variables_are_flaxs(ours, theirs, flag):
-  got, expected = (
-    module.init(jax.random.key(3), jnp.ones((2, 3, 4)), **flag)
-    for module in (ours, theirs)
-  )
+  got, expected = jax.jit(
+    lambda key: [
+      module.init(key, jnp.ones((2, 3, 4)), **flag) for module in (ours, theirs)
+    ]
+  )(jax.random.key(3))
   assert_close(got, expected, 1e-6)
 
 
 def test_batch_norm_by_hand():
   x = np.array([[0.0, 1.0], [2.0, 1.0], [4.0, 7.0]], 'float32')
-  norm = layers.BatchNorm(momentum=0.9, epsilon=0.0)
-  variables = norm.init(jax.random.key(0), jnp.asarray(x), False)
-  y, mutated = norm.apply(
-    variables, jnp.asarray(x), False, mutable=['batch_stats']
-  )
+  norm = layers.BatchNorm(0.9, epsilon=0.0, use_scale=False, use_bias=False)
+  start = {'batch_stats': {'mean': jnp.zeros(2), 'var': jnp.ones(2)}}
+  y, mutated = apply(norm, start, jnp.asarray(x), False)
   np.testing.assert_allclose(y, (x - [2, 3]) / np.sqrt([8 / 3, 8]), rtol=1e-5)
   stats = mutated['batch_stats']
   # From 0 and 1 by a tenth of the way to the batch's (2, 3) and (8/3, 8).
   np.testing.assert_allclose(stats['mean'], [0.2, 0.3], rtol=1e-5)
   np.testing.assert_allclose(stats['var'], [0.9 + 0.8 / 3, 1.7], rtol=1e-5)
-  y = norm.apply({**variables, **mutated}, jnp.asarray(x), True)
+  y, same = apply(norm, mutated, jnp.asarray(x), True)
   expected = (x - [0.2, 0.3]) / np.sqrt([0.9 + 0.8 / 3, 1.7])
   np.testing.assert_allclose(y, expected, rtol=1e-5)
+  assert_close(same, mutated, 0)
 
 
 def test_batch_norm_in_bfloat16_has_float32_statistics():
   x = (10 + normal(64, 8, 3)).astype(jnp.bfloat16)
-  norm = layers.BatchNorm(momentum=0.0)
-  variables = norm.init(jax.random.key(0), x, False)
-  y, mutated = norm.apply(variables, x, False, mutable=['batch_stats'])
+  norm = layers.BatchNorm(momentum=0.0, use_scale=False)
+  y, mutated = apply(norm, made(norm, x, False), x, False)
   assert y.dtype == jnp.bfloat16
   exact = np.asarray(x, 'float64').reshape(-1, 3)
   mean, var = (mutated['batch_stats'][name] for name in ('mean', 'var'))
   assert (mean.dtype, var.dtype) == (jnp.float32, jnp.float32)
   np.testing.assert_allclose(mean, exact.mean(0), rtol=1e-5)
   np.testing.assert_allclose(var, exact.var(0), rtol=1e-3)
-  np.testing.assert_allclose(np.std(np.float32(y)), 1, rtol=0.01)
+  np.testing.assert_allclose(np.float32(y).std((0, 1)), 1, rtol=0.01)
 
 
 @pytest.mark.parametrize('norm', ['BatchNorm', 'ConditionalBatchNorm'])
 def test_statistics_over_devices_are_global(norm):
-  kernels = {'kernel_init': nn.initializers.normal(1.0)}
-  options = {} if norm == 'BatchNorm' else kernels
-  alone = getattr(layers, norm)(**options)
-  parallel = getattr(layers, norm)(axis_name='batch', **options)
+  alone = getattr(layers, norm)()
+  parallel = getattr(layers, norm)(axis_name='batch')
   x = normal(8, 3, 2) * np.arange(1, 9)[:, None, None]  # devices differ
   more = () if norm == 'BatchNorm' else (normal(8, 4, seed=2),)
-  variables = alone.init(jax.random.key(0), x, *more, False)
+  variables = made(alone, x, *more, False)
 
   def run(module, axis, variables, x, *more):
     def loss(params):
@@ -174,9 +181,9 @@ def modulated(x, condition, params, epsilon=1e-5):
 @pytest.mark.parametrize('shape', [(6, 3), (6, 4, 3), (6, 2, 4, 3)])
 def test_conditional_batch_norm_modulates_each_example(shape):
   x, condition = normal(*shape), normal(6, 5, seed=1)
-  norm = layers.ConditionalBatchNorm(nn.initializers.normal(1.0))
-  variables = norm.init(jax.random.key(0), x, condition, False)
-  y, _ = norm.apply(variables, x, condition, False, mutable=['batch_stats'])
+  norm = layers.ConditionalBatchNorm()
+  variables = made(norm, x, condition, False)
+  y, _ = apply(norm, variables, x, condition, False)
   expected = modulated(x, condition, variables['params'])
   np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
@@ -186,24 +193,21 @@ def test_conditional_batch_norm_starts_as_the_plain_one():
   conditional = layers.ConditionalBatchNorm(momentum=0.8)
   plain = layers.BatchNorm(0.8, use_scale=False, use_bias=False)
   variables = conditional.init(jax.random.key(0), x, condition, False)
-  y, mutated = conditional.apply(
-    variables, x, condition, False, mutable=['batch_stats']
-  )
-  expected, stats = plain.apply(
-    plain.init(jax.random.key(0), x, False), x, False, mutable=['batch_stats']
-  )
+  y, mutated = apply(conditional, variables, x, condition, False)
+  inner = {'batch_stats': variables['batch_stats']['BatchNorm_0']}
+  expected, stats = apply(plain, inner, x, False)
   assert_close(y, expected, 1e-6)
-  inner = {'batch_stats': mutated['batch_stats']['BatchNorm_0']}
-  assert_close(inner, stats, 1e-6)
+  moved = mutated['batch_stats']['BatchNorm_0']
+  assert_close({'batch_stats': moved}, stats, 1e-6)
 
 
 def test_one_hot_condition_is_a_scale_and_bias_for_each_class():
   x, label = normal(4, 3), jnp.array([2, 0, 2, 1])
-  norm = layers.ConditionalBatchNorm(nn.initializers.normal(1.0))
+  norm = layers.ConditionalBatchNorm()
   one_hot = jax.nn.one_hot(label, 3)
-  variables = norm.init(jax.random.key(0), x, one_hot, False)
+  variables = made(norm, x, one_hot, True)
   stats = {'BatchNorm_0': {'mean': jnp.zeros(3), 'var': jnp.full(3, 1 - 1e-5)}}
-  y = norm.apply({**variables, 'batch_stats': stats}, x, one_hot, True)
+  y, _ = apply(norm, {**variables, 'batch_stats': stats}, x, one_hot, True)
   kernels = jax.tree.map(np.asarray, variables['params'])
   scale = 1 + kernels['scale']['kernel'][label]
   expected = x * scale + kernels['bias']['kernel'][label]
@@ -224,10 +228,7 @@ class Parent(nn.Module):
 
   @nn.compact
   def __call__(self, x, update_stats):
-    x = self.norm(nn.Dense(5), n_steps=self.n_steps)(
-      x, update_stats=update_stats
-    )
-    return self.norm(Two())(x, update_stats=update_stats)
+    return self.norm(Two(), n_steps=self.n_steps)(x, update_stats=update_stats)
 
 
 @pytest.mark.parametrize('n_steps', [1, 3])
@@ -240,72 +241,55 @@ def test_spectral_norm_is_flaxs(n_steps):
   )
 
 
-CONV = layers.SpectralNorm(nn.Conv(4, (3, 2)))
-
-
-@functools.cache
-def converged():
-  """Variables of CONV after many updates, and its input."""
-  x = normal(1, 4, 4, 2)
-  variables = CONV.init(jax.random.key(0), x, update_stats=False)
-  variables['params']['layer_instance']['bias'] += 2
-
-  def move(_, stats):
-    _, mutated = CONV.apply(
-      {**variables, 'batch_stats': stats},
-      x,
-      update_stats=True,
-      mutable=['batch_stats'],
-    )
-    return mutated['batch_stats']
-
-  stats = jax.jit(lambda s: lax.fori_loop(0, 300, move, s))(
-    variables['batch_stats']
-  )
-  return {**variables, 'batch_stats': stats}, x
+CONV, X = layers.SpectralNorm(nn.Conv(4, (3, 2))), normal(1, 4, 4, 2)
 
 
 def test_spectral_norm_finds_the_largest_singular_value():
-  variables, x = converged()
-  kernel = variables['params']['layer_instance']['kernel']
-  largest = np.linalg.svd(kernel.reshape(-1, 4), compute_uv=False)[0]
-  stored = variables['batch_stats']['layer_instance/kernel/sigma']
+  variables = made(CONV, X, update_stats=False)
+  layer = {'kernel': normal(3, 2, 2, 4, seed=3), 'bias': jnp.arange(4.0)}
+  variables['params'] = {'layer_instance': layer}
+
+  def move(_, stats):
+    moving = {**variables, 'batch_stats': stats}
+    return apply(CONV, moving, X, update_stats=True)[1]['batch_stats']
+
+  stats = lax.fori_loop(0, 300, move, variables['batch_stats'])
+  largest = np.linalg.svd(layer['kernel'].reshape(-1, 4), compute_uv=False)[0]
+  stored = stats['layer_instance/kernel/sigma']
   assert float(stored) == pytest.approx(largest, rel=1e-4)
-  divided = {'kernel': kernel / largest, 'bias': 2 * jnp.ones(4)}
-  expected = nn.Conv(4, (3, 2)).apply({'params': divided}, x)
-  got = CONV.apply(variables, x, update_stats=False)
+  got, _ = apply(
+    CONV, {**variables, 'batch_stats': stats}, X, update_stats=False
+  )
+  divided = {**layer, 'kernel': layer['kernel'] / largest}
+  expected, _ = apply(CONV.layer_instance, {'params': divided}, X)
   np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_spectral_norm_without_update_repeats_itself():
-  x = normal(1, 4, 4, 2)
-  variables = CONV.init(jax.random.key(0), x, update_stats=False)
-  once, mutated = CONV.apply(
-    variables, x, update_stats=False, mutable=['batch_stats']
-  )
-  assert_close(dict(mutated)['batch_stats'], variables['batch_stats'], 0)
-  again = CONV.apply(variables, x, update_stats=False)
+  variables = made(CONV, X, update_stats=False)
+  once, mutated = apply(CONV, variables, X, update_stats=False)
+  assert_close(mutated['batch_stats'], variables['batch_stats'], 0)
+  again, _ = apply(CONV, {**variables, **mutated}, X, update_stats=False)
   np.testing.assert_array_equal(once, again)
-  moved, mutated = CONV.apply(
-    variables, x, update_stats=True, mutable=['batch_stats']
-  )
-  assert not np.allclose(once, moved)
+  _, moved = apply(CONV, variables, X, update_stats=True)
   # Once iterated, the vector is what the next evaluation uses.
-  new = {**variables, **mutated}
-  assert not np.allclose(CONV.apply(new, x, update_stats=False), once)
+  new, _ = apply(CONV, {**variables, **moved}, X, update_stats=False)
+  assert not np.allclose(new, once)
 
 
 def test_spectral_norm_leaves_a_zero_kernel_alone():
-  norm = layers.SpectralNorm(nn.Dense(3, kernel_init=nn.initializers.zeros))
-  variables = norm.init(jax.random.key(0), jnp.ones((2, 4)), update_stats=True)
-
-  def total(x):
-    y, _ = norm.apply(variables, x, update_stats=True, mutable=['batch_stats'])
-    return y.sum()
-
-  value, slope = jax.value_and_grad(total)(jnp.ones((2, 4)))
-  assert float(value) == 0
-  np.testing.assert_array_equal(slope, jnp.zeros((2, 4)))
+  norm, x = layers.SpectralNorm(nn.Dense(3)), jnp.ones((2, 4))
+  variables = made(norm, x, update_stats=True)
+  zero = {
+    **variables,
+    'params': jax.tree.map(jnp.zeros_like, variables['params']),
+  }
+  (grads, slope), (y, _) = jax.jit(
+    lambda v, x: results(norm, v, x, {'update_stats': True})
+  )(zero, x)
+  assert_close(y, jnp.zeros((2, 3)), 0)
+  assert_close(slope, jnp.zeros((2, 4)), 0)
+  assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 
 # spatial sizes, kernel, strides
@@ -315,7 +299,7 @@ CONVOLUTIONS = [
   ((3, 5), (4, 4), (2, 2)),
   ((4, 3), (5, 5), (2, 2)),
   ((5, 4), (3, 3), (1, 1)),
-  ((2, 3), (2, 3), (2, 3)),
+  ((3,), (3,), (3,)),
   ((3, 2, 1), (4, 3, 2), (2, 1, 2)),
 ]
 
@@ -331,14 +315,12 @@ def test_conv_transpose_is_flaxs(sizes, kernel, strides):
   )
 
 
-@pytest.mark.parametrize(
-  ('sizes', 'kernel', 'strides'), [CONVOLUTIONS[1], CONVOLUTIONS[3]]
-)
-def test_second_derivatives_of_conv_transpose(sizes, kernel, strides):
-  x, w = normal(2, *sizes, 2), normal(*kernel, 2, 3, seed=1)
-  names = layers._DIMENSIONS[len(sizes)]
+def test_second_derivatives_of_conv_transpose():
+  x, w = normal(2, 2, 3, 2), normal(4, 3, 2, 3, seed=1)
+  strides = (2, 1)
 
   def reference(x, w, strides):
+    names = ('NHWC', 'HWIO', 'NHWC')
     return lax.conv_transpose(x, w, strides, 'SAME', dimension_numbers=names)
 
   def penalty(convolve, x, w):
@@ -362,19 +344,16 @@ def test_kernel_smaller_than_the_stride_is_refused(kernel, strides):
   x = jnp.zeros((1, *[4] * len(kernel), 2))
   message = r'conv_transpose: a kernel of \(.*\) is smaller than the strides'
   with pytest.raises(ValueError, match=message):
-    layer.init(jax.random.key(0), x)
-
-
-X, CONDITION = jnp.ones((2, 4, 4, 2)), jnp.ones((2, 3))
+    jax.eval_shape(layer.init, jax.random.key(0), x)
 
 
 @pytest.mark.parametrize(
-  ('module', 'args', 'options'),
+  ('module', 'args', 'flags'),
   [
     (layers.BatchNorm(dtype=jnp.bfloat16), (X, False), {}),
     (
       layers.ConditionalBatchNorm(dtype=jnp.bfloat16),
-      (X, CONDITION, False),
+      (X, jnp.ones((1, 3)), False),
       {},
     ),
     (layers.ConvTranspose(3, (4, 4), (2, 2), dtype=jnp.bfloat16), (X,), {}),
@@ -385,9 +364,9 @@ X, CONDITION = jnp.ones((2, 4, 4, 2)), jnp.ones((2, 3))
     ),
   ],
 )
-def test_computation_in_bfloat16_keeps_float32_variables(module, args, options):
+def test_computation_in_bfloat16_keeps_float32_variables(module, args, flags):
   y, variables = jax.eval_shape(
-    lambda key: module.init_with_output(key, *args, **options),
+    lambda key: module.init_with_output(key, *args, **flags),
     jax.random.key(0),
   )
   assert y.dtype == jnp.bfloat16

@@ -11,10 +11,11 @@ from experiments.data.batches import (
   to_uint8,
 )
 from experiments.data.digits import digits
-from experiments.data.folder import folder
+from experiments.data.folder import SUFFIXES, folder
 from experiments.data.tfds import tfds_images
 
 __all__ = [
+  'SUFFIXES',
   'Arrays',
   'Source',
   'batch',

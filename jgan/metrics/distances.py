@@ -17,6 +17,7 @@ from jax import lax
 
 _BLOCK = 4096  # rows: a block of distances has 64 MiB
 _SPARE = 8  # neighbours looked at beyond those asked for
+_LARGEST = 1e37  # squared norm: four of them fit into float32
 
 
 class _Blocks(NamedTuple):
@@ -102,19 +103,21 @@ def _on_device(*features):
 def _blocks(x, centre) -> _Blocks:
   size = min(_BLOCK, len(x))
   count = -(-len(x) // size)
+  padding = count * size - len(x)
   rows = np.zeros((count * size, x.shape[1]), np.float32)
-  np.subtract(x, centre, out=rows[: len(x)], casting='same_kind')
-  norms = np.full(len(rows), np.inf, np.float32)
-  norms[: len(x)] = np.einsum('nd,nd->n', rows, rows, dtype=np.float64)[
-    : len(x)
-  ]
-  if not np.isfinite(norms[: len(x)]).all():
+  with np.errstate(over='ignore'):
+    np.subtract(x, centre, out=rows[: len(x)], casting='same_kind')
+  norms = np.einsum('nd,nd->n', rows, rows, dtype=np.float64)
+  if not norms.max() < _LARGEST:
     raise ValueError(
       'distances: the features are too large for float32; rescale them.'
     )
-  shape = (count, size)
+  norms = np.pad(
+    norms[: len(x)].astype(np.float32), (0, padding), constant_values=np.inf
+  )
   return _Blocks(
-    jnp.asarray(rows.reshape(*shape, -1)), jnp.asarray(norms.reshape(shape))
+    jnp.asarray(rows.reshape(count, size, -1)),
+    jnp.asarray(norms.reshape(count, size)),
   )
 
 

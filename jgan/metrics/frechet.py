@@ -59,8 +59,8 @@ def add_features(sums: MomentSums, features: Features) -> MomentSums:
   """The sums with one batch more, in float32 on the device.
 
   Memory does not grow with the number of batches, nothing is copied to the
-  host, and any split of the same features into batches gives the same moments
-  to about 1e-8 of the variance.
+  host, and any split of the same features into batches gives covariances equal
+  to about 1e-7 of the variances.
 
   Args:
     sums: of the batches before; `moment_sums(d)` at first.

@@ -32,9 +32,7 @@ class InceptionV3(nn.Module):
   """
 
   @nn.compact
-  def __call__(
-    self, images: Float[Array, 'n h w 3']
-  ) -> Float[Array, 'n 2048']:
+  def __call__(self, images: Float[Array, 'n h w 3']) -> Float[Array, 'n 2048']:
     names = (f'conv{i}' for i in itertools.count())
 
     def conv(x, features, size=(1, 1), strides=1, padding='SAME'):

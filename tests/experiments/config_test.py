@@ -196,10 +196,10 @@ def help_lines(line, capsys, monkeypatch):
 @pytest.mark.parametrize('line', ['--help', '-h', '--help digits', 'digits -h'])
 def test_help_fits_a_screen_and_explains_every_flag(line, capsys, monkeypatch):
   lines = help_lines(line, capsys, monkeypatch)
-  assert len(lines) <= 24
+  assert len(lines) <= 25
   assert max(map(len, lines)) <= 80
   assert 'A DCGAN on digits.' in lines
-  assert 'Experiments: digits, mnist-dcgan, folder' in lines
+  assert ' Experiments: digits, mnist-dcgan, folder' in lines
   fields = [field.name for field in dataclasses.fields(Digits)]
   for name in ['workdir', 'config', *fields]:
     (row,) = [r for r in lines if f' --{name.replace("_", "-")}' in r]
@@ -350,6 +350,8 @@ def test_config_json_holds_the_name_and_every_number(tmp_path):
     'log_every': 100,
     'sample_every': 500,
     'save_every': 500,
+    'evaluate_every': 0,
+    'best_by': 'frechet_distance',
     'keep': 2,
     'path': 'a',
     'betas': [0.5, 0.999],

@@ -8,8 +8,8 @@ import pathlib
 import jax
 import numpy as np
 import pytest
-
 import real
+
 from experiments import data, digit_classifier
 from experiments.data import decode
 
@@ -57,6 +57,22 @@ def test_the_command_learns_and_writes_weights(no_mnist, tmp_path, capsys):
   assert os.listdir(tmp_path / 'new') == ['digits.npz']
 
 
+def test_a_place_that_cannot_be_written_is_told_at_once(
+  no_mnist, tmp_path, capsys
+):
+  (tmp_path / 'file').touch()
+  for out, message in (
+    (tmp_path, f'--out={tmp_path} is a folder'),
+    (tmp_path / 'file' / 'digits.npz', 'file'),
+  ):
+    with pytest.raises(SystemExit, match='2'):
+      digit_classifier.main([f'--out={out}'])
+    told = capsys.readouterr()
+    assert 'error: ' in told.err
+    assert message in told.err
+    assert 'to learn' not in told.out
+
+
 def test_numbers_out_of_range_are_told(capsys):
   with pytest.raises(SystemExit, match='2'):
     digit_classifier.main(['--steps=0'])
@@ -79,7 +95,7 @@ def test_another_file_is_refused():
       digit_classifier.load(damaged)
   file = io.BytesIO()
   np.savez(file, image=np.zeros(3))
-  with pytest.raises(ValueError, match='holds other arrays .*: image'):
+  with pytest.raises(ValueError, match=r'holds other arrays .*: image'):
     digit_classifier.load(file.getvalue())
 
 

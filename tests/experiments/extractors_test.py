@@ -1,14 +1,14 @@
 """Extractors: pictures of every form in, features and classes out."""
 
-import io
+import hashlib
 import zipfile
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import real
+
 from experiments import data, extractors, weights
 
 
@@ -66,7 +66,7 @@ def test_pictures_of_another_form_are_refused():
   ):
     with pytest.raises(ValueError, match=message):
       features(np.zeros(shape, np.uint8))
-  with pytest.raises(ValueError, match='uint8, or as floats .* got int32'):
+  with pytest.raises(ValueError, match=r'uint8, or as floats .* got int32'):
     grey(np.zeros((2, 28, 28, 1), np.int32))
 
 
@@ -90,7 +90,87 @@ def test_own_weights_have_their_own_sum_and_the_packages_are_checked(
   path.write_bytes(content + b' ')
   assert extractors.digits_classifier(path).sha256 != packaged.sha256
   monkeypatch.setattr(extractors, '_DIGITS', path)
-  with pytest.raises(ValueError, match='digits.npz is damaged'):
+  with pytest.raises(ValueError, match=r'digits\.npz is damaged'):
     extractors.digits_classifier()
   with pytest.raises(FileNotFoundError, match='nothing'):
     extractors.digits_classifier(tmp_path / 'nothing')
+
+
+def _blank_inception(folder, monkeypatch):
+  """A file in the form of the weights, all ones, known by its own sum."""
+  images = jnp.zeros((1, 299, 299, 3))
+  network = extractors.InceptionV3()
+  form = jax.eval_shape(network.init, jax.random.key(0), images)['params']
+  path = folder / 'blank.pt'
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as f:
+    for i in range(94):
+      *window, outputs = form[f'conv{i}']['kernel'].shape
+      for j, count in enumerate([outputs * np.prod(window), *[outputs] * 3]):
+        f.writestr(f'x/data/{4 * i + j}', np.ones(count, '<f4').tobytes())
+  sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+  source = weights.INCEPTION._replace(sha256=sha256)
+  monkeypatch.setattr(weights, 'INCEPTION', source)
+  return path, sha256
+
+
+def test_inception_tells_its_file_and_its_resize(tmp_path, monkeypatch):
+  path, sha256 = _blank_inception(tmp_path, monkeypatch)
+  reference = extractors.inception(path)
+  assert reference[:3] == ('inception-2015-12-05', sha256, 'tf1-bilinear')
+  assert (reference.dimensions, reference.has_classes) == (2048, False)
+  clean = extractors.inception(str(path), clean=True)
+  assert clean[:3] == ('inception-2015-12-05', sha256, 'clean-bicubic')
+  grey = np.zeros((2, 20, 30, 1), np.uint8)
+  features, probabilities = jax.eval_shape(reference.features, grey)
+  assert features.shape == (2, 2048)
+  assert probabilities is None
+
+
+def test_another_file_than_the_weights_is_refused(tmp_path):
+  path = tmp_path / 'mine.pt'
+  path.write_bytes(b'weights')
+  with pytest.raises(ValueError, match=weights.INCEPTION.sha256):
+    extractors.inception(path)
+  with pytest.raises(ValueError, match=weights.EFFICIENTNET.sha256):
+    extractors.efficientnet(path)
+
+
+def _waves():
+  """A picture of its own: three waves of the colours, uint8 [1, 24, 40, 3]."""
+  y, x = np.mgrid[:24, :40]
+  waves = [np.sin(x / 3), np.cos(y / 4), np.sin((x + y) / 5)]
+  return np.rint(127.5 + 127 * np.stack(waves, -1)[None]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+  ('clean', 'first', 'total'),
+  [
+    (False, (1.0841056, 0.0591225), 599.62744),
+    (True, (1.1774385, 0.0523756), 606.1634),
+  ],
+)
+def test_real_inception_gives_what_torchscript_gave(clean, first, total):
+  real.contents(weights.INCEPTION)
+  [features], _ = extractors.inception(clean=clean).features(_waves())
+  np.testing.assert_allclose(features[:2], first, rtol=1e-4)
+  np.testing.assert_allclose(features.sum(), total, rtol=1e-4)
+
+
+def test_real_efficientnet_sees_velvet_and_repeats_grey():
+  real.contents(weights.EFFICIENTNET)
+  extractor = extractors.efficientnet()
+  assert extractor[:3] == (
+    'efficientnet-lite0',
+    weights.EFFICIENTNET.sha256,
+    'clean-bicubic',
+  )
+  features, probabilities = extractor.features(_waves())
+  assert (features.shape, probabilities.shape) == ((1, 1280), (1, 1000))
+  assert probabilities.argmax() == 885  # velvet; then spotlight and screen
+  np.testing.assert_allclose(probabilities.max(), 0.0869722, rtol=1e-3)
+  np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-5)
+  grey = _waves()[..., :1]
+  repeated = extractor.features(np.repeat(grey, 3, -1))
+  jax.tree.map(
+    np.testing.assert_array_equal, extractor.features(grey), repeated
+  )

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import real
+
 from experiments import weights
 from jgan.metrics.efficientnet import (
   DepthwiseConv,

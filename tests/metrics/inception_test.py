@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import real
+
 from experiments import weights
 from jgan.metrics.inception import InceptionV3, inception_variables
 from jgan.metrics.resize import resize_tf1_bilinear
@@ -126,7 +126,7 @@ def test_a_picture_of_one_colour_goes_through_as_a_vector():
 
 def test_other_arrays_are_refused():
   arrays = _made_up(_form())
-  with pytest.raises(ValueError, match='4 arrays for each .* 375 in all'):
+  with pytest.raises(ValueError, match=r'4 arrays for each .* 375 in all'):
     inception_variables(arrays[:-1])
   with pytest.raises(ValueError, match='94 convolutions, got those of 93'):
     inception_variables(arrays[:-4])

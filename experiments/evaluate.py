@@ -1,0 +1,272 @@
+"""Scores samples: `python -m experiments.evaluate --workdir=...`.
+
+A score is a number with its protocol: which network's features, how pictures
+came to its size, how many reals and fakes of what, from which params. So the
+table that is printed, and evaluation.json, hold both, with an interval of 95%.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+import tyro
+from PIL import Image
+
+from experiments import config as configs
+from experiments import data, pictures, sample, train
+from experiments.errors import UserError, building, reported
+from experiments.extractors import Extractor
+from experiments.scoring import (
+  EXTRACTORS,
+  Pictures,
+  Score,
+  default_extractor,
+  extract,
+  extract_cached,
+  picked,
+  scores,
+)
+from jgan import metrics
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments:
+  """Scores of a run's samples, or of any pictures."""
+
+  workdir: Annotated[str | None, tyro.conf.arg(metavar='DIR')] = None
+  """a run, scored against its own data"""
+  real: Annotated[str | None, tyro.conf.arg(metavar='FROM')] = None
+  """folder, file.npz, or set:split of tfds"""
+  fake: Annotated[str | None, tyro.conf.arg(metavar='FROM')] = None
+  """folder, file.npz, or a run's workdir"""
+  held_out: Annotated[str | None, tyro.conf.arg(metavar='FROM')] = None
+  """reals not trained on: is data copied?"""
+  data_dir: str = ''
+  """of tfds; empty: its default"""
+  extractor: Annotated[
+    str | None, tyro.conf.arg(metavar='|'.join(EXTRACTORS))
+  ] = None
+  """whose features"""
+  count: int = 10_000
+  """most pictures of each kind"""
+  seed: int = 0
+  """decides the samples, and what is picked"""
+  best: bool = False
+  """the best of --evaluate-every, not the last"""
+  resamples: int = 10
+  """for the intervals"""
+  classes: bool = False
+  """also a distance for each class"""
+  output: Annotated[str | None, tyro.conf.arg(metavar='DIR')] = None
+  """for evaluation.json; by default the workdir"""
+
+
+@reported()
+def main(argv: Sequence[str] | None = None) -> None:
+  """The command; `argv` in place of the words of the command line."""
+  arguments = tyro.cli(
+    Arguments, args=argv, prog='python -m experiments.evaluate'
+  )
+  train.cache_compiled_programs()
+  with building():
+    print(table(evaluate(arguments)))
+
+
+def evaluate(arguments: Arguments) -> dict[str, Any]:
+  """Scores as asked; writes evaluation.json, and neighbours.png beside it.
+
+  Returns:
+    What evaluation.json holds: 'protocol' and 'scores', the latter by name
+    with 'value', 'low' and 'high'.
+
+  Raises:
+    UserError, ValueError, OSError: what is asked for cannot be scored.
+  """
+  if bool(arguments.workdir) == bool(arguments.real and arguments.fake):
+    raise UserError('give --workdir, or both --real and --fake')
+  run = experiment = None
+  if arguments.workdir:
+    workdir = Path(arguments.workdir).expanduser()
+    run = configs.load(workdir, train.EXPERIMENTS)
+    experiment = train.EXPERIMENTS[run.name]
+  real, fake, held_out = compared(arguments, run)
+  name = arguments.extractor or default_extractor(experiment)
+  if name not in EXTRACTORS:
+    raise UserError(f'--extractor={name} is none of {", ".join(EXTRACTORS)}')
+  extractor = EXTRACTORS[name]()
+  of_real, of_fake = extract_cached(extractor, real), extract(extractor, fake)
+  of_held_out = held_out and extract_cached(extractor, held_out)
+  found = scores(of_real, of_fake, of_held_out, resamples=arguments.resamples)
+  if arguments.classes:
+    found |= class_distances(real, of_real.features, fake, of_fake.features)
+  report = {
+    'protocol': protocol(arguments, extractor, real, fake, held_out),
+    'scores': {
+      name: {k: v if np.isfinite(v) else None for k, v in x._asdict().items()}
+      for name, x in found.items()
+    },
+  }
+  output = Path(arguments.output or arguments.workdir or '.').expanduser()
+  image = neighbours(real, of_real.features, fake, of_fake.features)
+  pictures.save_png(output / 'neighbours.png', image)
+  train.write_json(output / 'evaluation.json', report)
+  return report
+
+
+def compared(
+  arguments: Arguments, run: configs.Run | None
+) -> tuple[Pictures, Pictures, Pictures | None]:
+  """Reals, fakes and held-out reals, as the arguments name them."""
+  if run is not None:
+    source = train.EXPERIMENTS[run.name].make_data(run.config)
+    held = source[np.arange(len(source))]
+    real = Pictures(f'data of {run.name}', held['image'], held.get('label'))
+    fake = load(arguments.workdir, arguments)
+  else:
+    real, fake = (
+      load(arguments.real, arguments),
+      load(arguments.fake, arguments),
+    )
+  held_out = arguments.held_out and load(arguments.held_out, arguments)
+  real, fake, held_out = (
+    each and picked(each, arguments.count, arguments.seed)
+    for each in (real, fake, held_out)
+  )
+  if real.image.shape[1:] != fake.image.shape[1:]:
+    raise UserError(
+      f'the reals are {list(real.image.shape[1:])} and the fakes '
+      f'{list(fake.image.shape[1:])}: height, width and channels must agree'
+    )
+  return real, fake, held_out or None
+
+
+def load(name: str, arguments: Arguments) -> Pictures:
+  """Pictures of a run's workdir, a folder, an npz file or a set of tfds."""
+  path = Path(name).expanduser()
+  if (path / configs.FILE).is_file():
+    generate = sample.load(path, arguments.best)
+    images = data.to_uint8(generate(arguments.count, arguments.seed))
+    label = generate.conditions(arguments.count).get('label')
+    params = 'averaged' if generate.state.ema_params else 'live'
+    told = f'{name}, step {int(generate.state.step)}, {params} params'
+    return Pictures(told, images, label)
+  if path.is_dir():
+    source, _ = data.folder(path, _side(path))
+    return Pictures(name, source.arrays['image'], source.arrays.get('label'))
+  if path.suffix == '.npz':
+    return _npz(path)
+  set_name, colon, split = name.partition(':')
+  if not colon:
+    raise UserError(
+      f'{name} is no folder, no .npz file and no set:split of '
+      'tensorflow-datasets, such as cifar10:test'
+    )
+  source = data.tfds_images(set_name, arguments.data_dir or None, split)
+  return Pictures(name, source.arrays['image'], source.arrays.get('label'))
+
+
+def protocol(
+  arguments: Arguments,
+  extractor: Extractor,
+  real: Pictures,
+  fake: Pictures,
+  held_out: Pictures | None,
+) -> dict[str, Any]:
+  """All that another must know to compare a score with these."""
+  return {
+    'extractor': extractor.name,
+    'weights_sha256': extractor.sha256,
+    'resize': extractor.resize,
+    'real': real.name,
+    'real_count': len(real.image),
+    'fake': fake.name,
+    'fake_count': len(fake.image),
+    'held_out': held_out and held_out.name,
+    'seed': arguments.seed,
+    'interval': f'95%, of {arguments.resamples} halves of the samples',
+    'device': jax.devices()[0].device_kind,
+    'jax': jax.__version__,
+  }
+
+
+def class_distances(
+  real: Pictures, of_real: np.ndarray, fake: Pictures, of_fake: np.ndarray
+) -> Mapping[str, Score]:
+  """The Frechet distance of each class, and their mean."""
+  if real.label is None or fake.label is None:
+    raise UserError('--classes needs labels of reals and fakes')
+  found = metrics.per_class(
+    metrics.frechet_distance, of_real, real.label, of_fake, fake.label
+  )
+  mean = float(np.mean(list(found.values())))
+  return {'frechet_distance_of_classes': Score(mean)} | {
+    f'frechet_distance_of_class_{label}': Score(value)
+    for label, value in found.items()
+  }
+
+
+def neighbours(
+  real: Pictures, of_real: np.ndarray, fake: Pictures, of_fake: np.ndarray
+) -> np.ndarray:
+  """A grid of fakes that are nearest to a real, each with its three nearest."""
+  found = metrics.nearest_neighbours(of_fake, of_real, k=3)
+  order = np.argsort(found.distances[:, 0])
+  closest = order[:10]
+  if fake.label is not None:  # the closest of each class, of ten at most
+    classes = np.unique(fake.label)[:10]
+    closest = [order[fake.label[order] == label][0] for label in classes]
+  rows = [
+    image
+    for i in closest
+    for image in (fake.image[i], *real.image[found.indices[i]])
+  ]
+  return pictures.grid(np.stack(rows), columns=4)
+
+
+def table(report: Mapping[str, Any]) -> str:
+  """The report as text: scores, their intervals, then the protocol."""
+  lines = [
+    f'{name:32} {x["value"]:10.4g}'
+    + ('' if x['low'] is None else f'   [{x["low"]:.4g}, {x["high"]:.4g}]')
+    for name, x in report['scores'].items()
+  ]
+  lines += ['']
+  lines += [
+    f'{name:18} {value}'
+    for name, value in report['protocol'].items()
+    if value is not None
+  ]
+  return '\n'.join(lines)
+
+
+def _side(folder: Path) -> int:
+  """The shorter side of a folder's first picture, to which all are brought."""
+  first = next(
+    (p for p in sorted(folder.rglob('*')) if p.suffix.lower() in data.SUFFIXES),
+    None,
+  )
+  if first is None:
+    return 1  # `data.folder` says what is missing
+  with Image.open(first) as image:
+    return min(image.size)
+
+
+def _npz(path: Path) -> Pictures:
+  with np.load(path) as stored:
+    names = list(stored)
+    name = 'image' if 'image' in names else names[0]
+    images = stored[name]
+    label = stored['label'] if 'label' in names else None
+  if images.ndim != 4 or images.dtype != np.uint8:
+    raise UserError(
+      f'{path}: {name} must be uint8 [n, height, width, channels], got '
+      f'{images.dtype} {list(images.shape)}'
+    )
+  return Pictures(str(path), images, label)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,225 @@
+"""Scores with their protocol, of runs and of anybody's pictures."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import data, evaluate, sample, scoring, train
+from jgan import metrics
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+  """Features and programs are kept apart from the user's."""
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  before = jax.config.jax_compilation_cache_dir
+  yield
+  jax.config.update('jax_compilation_cache_dir', before)
+
+
+@pytest.fixture(scope='module')
+def digits():
+  """Two disjoint sets of 600 digits each: uint8 pictures and labels."""
+  arrays = data.digits().arrays
+  rows = np.random.default_rng(0).permutation(5000)
+  return [
+    {name: array[part] for name, array in arrays.items()}
+    for part in (rows[:600], rows[600:1200])
+  ]
+
+
+@pytest.fixture
+def files(digits, tmp_path):
+  """The two sets as npz files."""
+  paths = [tmp_path / 'a.npz', tmp_path / 'b.npz']
+  for path, arrays in zip(paths, digits, strict=True):
+    np.savez(path, **arrays)
+  return paths
+
+
+def run(*words):
+  evaluate.main([str(word) for word in words])
+
+
+COMMON = ('--extractor=digits', '--resamples=3')
+
+
+def test_scores_anybodys_pictures_with_protocol_and_intervals(
+  files, tmp_path, capsys, digits
+):
+  real, fake = files
+  run(f'--real={real}', f'--fake={fake}', f'--output={tmp_path}', *COMMON)
+  report = json.loads((tmp_path / 'evaluation.json').read_text())
+  extractor = scoring.EXTRACTORS['digits']()
+  of_real, of_fake = (
+    np.asarray(extractor.features(x['image'])[0]) for x in digits
+  )
+  scores, protocol = report['scores'], report['protocol']
+  distance = scores['frechet_distance']
+  assert distance['value'] == pytest.approx(
+    metrics.frechet_distance(of_real, of_fake), rel=1e-4
+  )
+  assert distance['low'] < distance['value'] < distance['high']
+  assert scores['precision']['value'] == pytest.approx(
+    metrics.precision_recall(of_real, of_fake).precision, abs=0.01
+  )
+  assert set(scores) == {
+    *scoring.LOWER_IS_BETTER,
+    *scoring.HIGHER_IS_BETTER,
+  }
+  assert protocol['extractor'] == 'digit-classifier'
+  assert protocol['weights_sha256'] == extractor.sha256
+  assert (protocol['real_count'], protocol['fake_count']) == (600, 600)
+  printed = capsys.readouterr().out
+  assert 'frechet_distance' in printed
+  assert extractor.sha256 in printed
+  with Image.open(tmp_path / 'neighbours.png') as image:
+    assert image.size == (4 * 34 + 2, 10 * 34 + 2)
+
+
+def test_distance_of_each_class(digits, tmp_path):
+  two_classes = tmp_path / 'two.npz'
+  label = np.arange(600) % 2
+  np.savez(two_classes, image=digits[0]['image'], label=label)
+  report = evaluate.evaluate(
+    evaluate.Arguments(
+      real=str(two_classes),
+      fake=str(two_classes),
+      extractor='digits',
+      resamples=0,
+      classes=True,
+      output=str(tmp_path),
+    )
+  )
+  found = report['scores']['frechet_distance_of_class_1']
+  assert found['value'] == pytest.approx(0, abs=1e-3)
+  assert found['low'] is None
+
+
+def test_copies_of_the_training_data_are_found(digits):
+  extractor = scoring.EXTRACTORS['digits']()
+  train_set, held_out = (
+    scoring.extract(extractor, scoring.Pictures('digits', x['image']))
+    for x in digits
+  )
+  copied = scoring.scores(train_set, train_set, held_out, resamples=0)
+  fresh = scoring.scores(train_set, held_out, held_out, resamples=0)
+  assert copied['memorisation_share'].value == 1
+  assert fresh['memorisation_share'].value < 0.05
+
+
+def test_features_of_reals_are_computed_once(digits, monkeypatch):
+  extractor = scoring.EXTRACTORS['digits']()
+  reals = scoring.Pictures('digits', digits[0]['image'])
+  first = scoring.extract_cached(extractor, reals)
+
+  def refuse(images):
+    raise AssertionError('computed again')
+
+  again = scoring.extract_cached(extractor._replace(features=refuse), reals)
+  np.testing.assert_array_equal(first.features, again.features)
+  np.testing.assert_array_equal(first.probabilities, again.probabilities)
+  other = reals._replace(image=reals.image[::-1])
+  with pytest.raises(AssertionError, match='computed again'):
+    scoring.extract_cached(extractor._replace(features=refuse), other)
+
+
+def test_a_folder_of_pictures_scores_as_the_npz(files, digits, tmp_path):
+  folder = tmp_path / 'pictures'
+  folder.mkdir()
+  for i, image in enumerate(digits[1]['image']):
+    Image.fromarray(image[..., 0]).save(folder / f'{i:04}.png')
+  found = [
+    evaluate.evaluate(
+      evaluate.Arguments(
+        real=str(files[0]),
+        fake=str(fake),
+        extractor='digits',
+        resamples=0,
+        output=str(tmp_path),
+      )
+    )['scores']
+    for fake in (files[1], folder)
+  ]
+  assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+  ('words', 'message'),
+  [
+    ([], 'give --workdir, or both --real and --fake'),
+    (['--real={a}', '--fake={tmp}/none'], 'is no folder, no .npz file'),
+    (['--real={a}', '--fake={tmp}/empty'], 'no picture'),
+    (['--real={a}', '--fake={tmp}/colour.npz'], 'must agree'),
+    (['--real={a}', '--fake={tmp}/few.npz'], 'at least'),
+    (['--real={a}', '--fake={tmp}/float.npz'], 'must be uint8'),
+    (['--real={a}', '--fake={tmp}/corrupt'], 'corrupt'),
+    (['--real={a}', '--fake={b}', '--extractor=vgg'], 'is none of'),
+    (['--real={a}', '--fake={tmp}/plain.npz', '--classes'], 'needs labels'),
+  ],
+)
+def test_what_cannot_be_scored_is_named(
+  words, message, files, digits, tmp_path, capsys
+):
+  image = digits[1]['image']
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'corrupt').mkdir()
+  (tmp_path / 'corrupt' / 'x.png').write_bytes(b'no picture')
+  np.savez(tmp_path / 'colour.npz', image=np.repeat(image, 3, -1))
+  np.savez(tmp_path / 'few.npz', image=image[:5])
+  np.savez(tmp_path / 'float.npz', image=image / 255)
+  np.savez(tmp_path / 'plain.npz', image=image)
+  names = {'a': files[0], 'b': files[1], 'tmp': tmp_path}
+  words = [word.format(**names) for word in words]
+  if not any(word.startswith('--extractor') for word in words):
+    words.append('--extractor=digits')
+  with pytest.raises(SystemExit) as status:
+    run(*words, f'--output={tmp_path}', '--resamples=0')
+  assert status.value.code == 2
+  assert message in capsys.readouterr().err
+  assert not (tmp_path / 'evaluation.json').exists()
+
+
+def test_training_scores_itself_and_keeps_the_best(
+  tmp_path, monkeypatch, capsys
+):
+  devices = jax.devices()[:1]
+  monkeypatch.setattr(jax, 'devices', lambda: devices)
+  monkeypatch.setattr(train, 'SCORED', 300)
+  flags = ['--width=4', '--latent-dim=4', '--batch-size=8', '--log-every=2']
+  workdir = tmp_path / 'run'
+  train.main(
+    [f'--workdir={workdir}', '--steps=6', '--evaluate-every=2', *flags]
+  )
+  assert 'frechet_distance' in capsys.readouterr().out
+  lines = [
+    json.loads(line)
+    for line in (workdir / 'metrics.jsonl').read_text().splitlines()
+  ]
+  scored = {
+    line['step']: line['evaluation/frechet_distance']
+    for line in lines
+    if 'evaluation/frechet_distance' in line
+  }
+  assert list(scored) == [2, 4, 6]
+  best = json.loads((workdir / 'best.json').read_text())
+  assert best['step'] == min(scored, key=scored.get)
+  generate = sample.load(workdir, best=True)
+  assert int(generate.state.step) == best['step']
+  run(f'--workdir={workdir}', '--best', '--count=300', '--resamples=0')
+  report = json.loads((workdir / 'evaluation.json').read_text())
+  assert report['protocol']['fake'].endswith(
+    f'step {best["step"]}, averaged params'
+  )
+
+
+def test_an_unknown_score_is_named_before_anything_is_written(tmp_path, capsys):
+  with pytest.raises(SystemExit):
+    train.main(
+      [f'--workdir={tmp_path / "run"}', '--best-by=beauty', '--batch-size=8']
+    )
+  assert '--best-by=beauty is none of' in capsys.readouterr().err
+  assert not (tmp_path / 'run').exists()
