@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: train test lint format notebook test-matrix test-one clean
+.PHONY: train test lint format notebook digit-classifier test-oracles \
+  test-matrix test-one clean
 
 train: $(VENV)/digits
 	$(BIN)/python -m experiments.train --workdir=runs/digits
@@ -22,6 +23,16 @@ format: $(VENV)/test
 
 notebook: $(VENV)/test
 	$(BIN)/jupytext --update --to ipynb notebooks/quickstart.py
+
+# Trained anew; experiments/extractors.py records the sha256 of its weights.
+digit-classifier: $(VENV)/digits
+	$(BIN)/python -m experiments.digit_classifier --data-dir='$(DATA)' \
+	  --out=experiments/digit_classifier.npz
+
+# Scores against other implementations of them.
+test-oracles: $(VENV)/test
+	$(BIN)/python -m pip install -q -e '.[test,oracles]'
+	$(BIN)/python -m pytest -q tests/metrics
 
 # The oldest, the middle and the newest supported jax, each on its Python; the
 # oldest with the oldest flax.

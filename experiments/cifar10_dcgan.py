@@ -3,37 +3,22 @@
 import dataclasses
 
 import jgan
-from experiments import config as base
-from experiments import data
+from experiments import data, dcgan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.Config):
+class Config(dcgan.Config):
   """The numbers worth changing."""
 
   steps: int = 100_000
-  batch_size: int = 64
   sample_every: int = 1000
-  save_every: int = 1000
+  ema_decay: float = 0.9995
   data_dir: str = ''  # of tfds; empty: its default
   mirror: bool = False  # also every picture mirrored
-  num_classes: int = 0  # 10: classes to order; 0: without labels
-  latent_dim: int = 100  # entries of a latent
-  width: int = 64  # channels at half the resolution
-  learning_rate: float = 2e-4  # Adam's, of both players
-  ema_decay: float = 0.9995  # of the generator sampled from
 
 
 def make_gan(config: Config) -> jgan.GAN:
-  return jgan.models.dcgan(
-    resolution=32,
-    channels=3,
-    num_classes=config.num_classes or None,
-    latent_dim=config.latent_dim,
-    width=config.width,
-    learning_rate=config.learning_rate,
-    ema_decay=config.ema_decay,
-  )
+  return dcgan.make_gan(config, resolution=32, channels=3)
 
 
 def make_data(config: Config) -> data.Source:

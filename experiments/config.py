@@ -63,7 +63,7 @@ class Config:
   evaluate_every: int = 0
   """steps between scores; 0 for none"""
   best_by: str = 'frechet_distance'
-  """the score of the state in best/"""
+  """the score for best/"""
   keep: int = 2
   """newest checkpoints kept"""
 

@@ -3,37 +3,25 @@
 import dataclasses
 
 import jgan
-from experiments import config as base
-from experiments import data
+from experiments import data, dcgan
 
 EXTRACTOR = 'digits'  # in whose features samples are scored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.Config):
+class Config(dcgan.Config):
   """The numbers worth changing."""
 
   steps: int = 3000
-  batch_size: int = 64
   sample_every: int = 250
-  save_every: int = 1000
-  num_classes: int = 10  # 10: digits to order; 0: without labels
-  latent_dim: int = 64  # entries of a latent
-  width: int = 32  # channels at half the resolution
-  learning_rate: float = 2e-4  # Adam's, of both players
-  ema_decay: float = 0.995  # of the generator sampled from
+  num_classes: int = 10
+  latent_dim: int = 64
+  width: int = 32
+  ema_decay: float = 0.995
 
 
 def make_gan(config: Config) -> jgan.GAN:
-  return jgan.models.dcgan(
-    resolution=32,
-    channels=1,
-    num_classes=config.num_classes or None,
-    latent_dim=config.latent_dim,
-    width=config.width,
-    learning_rate=config.learning_rate,
-    ema_decay=config.ema_decay,
-  )
+  return dcgan.make_gan(config, resolution=32, channels=1)
 
 
 def make_data(config: Config) -> data.Source:

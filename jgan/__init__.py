@@ -1,9 +1,9 @@
 """Train generative adversarial networks in JAX: a GAN is a small value.
 
 >>> import jax, jax.numpy as jnp, jgan
->>> gan = jgan.models.dcgan(resolution=16, channels=1, width=8)
+>>> gan = jgan.models.dcgan(resolution=8, channels=1, width=4)
 >>> key = jax.random.key(0)
->>> batch = {'image': jnp.zeros((8, 16, 16, 1))}  # in [-1, 1]
+>>> batch = {'image': jnp.zeros((8, 8, 8, 1))}  # in [-1, 1]
 >>> state = jgan.init(gan, key, batch)
 >>> for _ in range(2):
 ...   state, metrics = jgan.train_step(gan, state, batch, key)
@@ -11,7 +11,7 @@
 ['discriminator/loss', 'generator/loss']
 >>> images = jgan.sample(gan, state, {'index': jnp.arange(4)}, key)
 >>> images.shape
-(4, 16, 16, 1)
+(4, 8, 8, 1)
 
 Own networks play through `jgan.standard_gan`, another game is a tuple of
 `jgan.Player`, and `jgan.train_step` plays them all.

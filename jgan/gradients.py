@@ -24,7 +24,8 @@ GradientFn: TypeAlias = Callable[
   tuple[tuple[Array, Any], PyTree],
 ]
 
-_NOISE = 7  # folded into the key of the privacy noise; latents fold others
+# Folded into the key of the privacy noise; losses fold small numbers.
+_NOISE = 0x6E6F6973
 
 
 def whole(
@@ -44,6 +45,7 @@ def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
   optimizer moves once, so where the loss is a mean over examples the result is
   that of the whole batch, in about a k-th of its memory. Layers that mix
   examples (BatchNorm, minibatch deviation, packing) see one part at a time.
+  Part i holds examples i, i + k, i + 2k, ...
 
   Args:
     k: the number of parts; divides the batch.
@@ -55,8 +57,11 @@ def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
     too; another collection is the last part's.
 
   Raises:
-    ValueError: when called, if k does not divide the number of examples.
+    ValueError: if k is below 1; when called, if it does not divide the number
+      of examples.
   """
+  if k < 1:
+    raise ValueError(f'microbatches: k must be 1 or more, got {k}.')
 
   def gradient(objective, params, batch, key):
     batch = sharding.with_index(batch)
@@ -88,7 +93,7 @@ def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
 
 
 def per_example(
-  clip: float, noise: float, axis_name: str | None = None
+  clip: float, noise: float, axis_name: str | None = None, salt: int = 0
 ) -> GradientFn:
   r"""Clipped and noised gradients, for differentially private training.
 
@@ -107,15 +112,26 @@ def per_example(
     clip: C, the largest norm of one example's gradient over all params.
     noise: sigma, the noise multiplier, in units of `clip`.
     axis_name: as of `train_step`, under pmap and shard_map.
+    salt: another number for each move of a step that adds noise: all moves have
+      the step's key, and would add the same.
 
   Returns:
     A `GradientFn`. Its loss and metrics are means over examples; collections
     must not depend on the example, and are the first one's.
 
+  Raises:
+    ValueError: if clip is not positive, or noise is negative.
+
   References:
     Abadi et al., Deep Learning with Differential Privacy, 2016, algorithm 1
     (https://arxiv.org/abs/1607.00133).
   """
+
+  if clip <= 0 or noise < 0:
+    raise ValueError(
+      'per_example: needs a positive clip and a noise of 0 or more, got '
+      f'{clip=}, {noise=}.'
+    )
 
   def gradient(objective, params, batch, key):
     batch = sharding.with_index(batch, axis_name)
@@ -128,7 +144,8 @@ def per_example(
     total = _clipped_sum(grads, clip)
     devices = 1 if axis_name is None else lax.psum(1, axis_name)
     # The same draw on every device, a share each: the sum holds it once.
-    draw = _normal_like(total, jax.random.fold_in(key, _NOISE))
+    noise_key = jax.random.fold_in(jax.random.fold_in(key, _NOISE), salt)
+    draw = _normal_like(total, noise_key)
     grads = jax.tree.map(
       lambda g, z: (g + (noise * clip / devices) * z) / loss.shape[0],
       total,
@@ -190,9 +207,12 @@ def _add(total: Array, x: Array) -> Array:
 def _clipped_sum(grads: PyTree, clip: float) -> PyTree:
   """Sums gradients over their leading axis, each first cut to norm `clip`."""
   norms = jax.vmap(optax.tree.norm)(grads)
-  # A zero gradient stays zero: no division by its norm.
+  # A zero gradient stays zero: no division by its norm. At less than the
+  # highest precision an accelerator's sum could exceed the bound.
   factors = clip / jnp.maximum(norms, clip)
-  return jax.tree.map(lambda g: jnp.tensordot(factors, g, 1), grads)
+  return jax.tree.map(
+    lambda g: jnp.tensordot(factors, g, 1, precision='highest'), grads
+  )
 
 
 def _normal_like(

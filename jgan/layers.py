@@ -141,7 +141,9 @@ class SpectralNorm(nn.Module):
   with `update_stats`, the numbers of `flax.linen.SpectralNorm`: one step of
   power iteration on the kernel as a matrix `[rest, features]`, kept in
   'batch_stats'. Without `update_stats` flax iterates all the same; here the
-  stored vector is used as it is, so that repeated evaluations agree.
+  stored vector is used as it is, so that repeated evaluations agree. As flax
+  does, `init` keeps the kernel that it has divided: its scale has no effect on
+  the layer, but on how far one step of the optimizer turns it.
 
   Attributes:
     layer_instance: a module with kernels; arrays of at most one axis stay.

@@ -2,9 +2,9 @@ r"""Adversarial losses: elementwise, unreduced, in pairs.
 
 Both functions of a pair take `(real_logits, fake_logits)`, arrays of one shape
 whose leading axis is examples (`[n]`, or `[n, h, w]` of a patch discriminator)
-and return one loss for each element, finite for finite logits; the caller
-takes the mean. Where a loss reads only one of the two, the compiler drops the
-other. An `AdversarialLoss` is such a pair.
+and return one loss for each element, finite at logits of +-1e4 in float32 and
+bfloat16; the caller takes the mean. Where a loss reads only one of the two, the
+compiler drops the other. An `AdversarialLoss` is such a pair.
 
 Notation: x are real samples, G(z) fakes, D the discriminator before any
 sigmoid (for Wasserstein, the critic), and

@@ -12,12 +12,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float
+
+from jgan import sharding
+from jgan.sharding import Keys
 
 Critic = Callable[[Array], Array]
 Samples = Float[Array, 'n ...']
 PerExample = Float[Array, 'n']
-Keys = Shaped[Array, '...'] | PRNGKeyArray
 
 
 def r1(critic: Critic, real: Samples) -> PerExample:
@@ -152,8 +154,12 @@ def _safe_sqrt(x: Array) -> Array:
 
 
 def _for_each(key: Keys, samples: Samples) -> Keys:
+  key, n = sharding.typed(key), samples.shape[0]
+  if key.shape not in ((), (n,)):
+    raise ValueError(
+      f'penalty: needs one key, or one for each of {n} examples, got keys of '
+      f'shape {key.shape}.'
+    )
   if key.ndim == 1:
     return key
-  return jax.vmap(jax.random.fold_in, (None, 0))(
-    key, jnp.arange(samples.shape[0])
-  )
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))

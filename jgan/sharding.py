@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Key, PRNGKeyArray, PyTree, Shaped, UInt32
 
 AxisName = str | None
+Keys = Key[Array, '...'] | UInt32[Array, '...']
 
 
 def data_mesh(devices: Sequence[jax.Device]) -> Mesh:
@@ -89,6 +90,13 @@ def example_keys(key: PRNGKeyArray, batch: PyTree) -> Shaped[Array, 'n ...']:
   return jax.vmap(jax.random.fold_in, (None, 0))(
     key, with_index(batch)['index']
   )
+
+
+def typed(key: Keys) -> Keys:
+  """New-style keys, also from those of `jax.random.PRNGKey`."""
+  if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    return key
+  return jax.random.wrap_key_data(key)
 
 
 def varying(tree: PyTree, axis_name: AxisName) -> PyTree:

@@ -24,8 +24,15 @@ from jgan.losses import AdversarialLoss
 Outputs = Mapping[str, Array]
 """What a discriminator says: 'logits', and what an auxiliary term reads."""
 
+Penalty = Callable[[Callable[[Array], Array], Array, Array, Array], Array]
+"""`(critic, real, fake, keys) -> [n]`."""
+
+Auxiliary = Callable[[Outputs, Outputs, Array, Batch], tuple[Array, Array]]
+"""`(real_outputs, fake_outputs, latent, batch) -> (generator_term,
+discriminator_term)`."""
+
 # Each use of a move's key folds its own constant.
-_LATENT, _GENERATOR, _REAL, _FAKE, _PENALTY = range(5)
+_LATENT, _STREAMS, _REAL, _FAKE, _PENALTY = range(5)
 _AUGMENT = 5  # folded into the key of the real or of the fake call
 
 _COLLECTIONS = DenyList(('params', 'intermediates'))
@@ -39,12 +46,12 @@ def standard_gan(
   generator_optimizer: optax.GradientTransformation,
   discriminator_optimizer: optax.GradientTransformation,
   latent: Latent,
-  penalty: Callable[..., Array] | None = None,
+  penalty: Penalty | None = None,
   penalty_every: int = 1,
   augment: Callable[[Array, Array], Array] | None = None,
   n_critic: int = 1,
   ema_decay: float | Callable[[Array], Any] | None = None,
-  auxiliary: Callable[..., tuple[Array, Array]] | None = None,
+  auxiliary: Auxiliary | None = None,
   pack: int = 1,
   joint: bool = False,
   axis_name: str | None = None,
@@ -79,7 +86,8 @@ def standard_gan(
       `[n]`, one for each.
     penalty_every: above 1, the penalty is a move of its own, labelled
       'penalty', in every so many steps and so many times as heavy (lazy
-      regularisation, Karras et al., 2020).
+      regularisation, Karras et al., 2020, who also rescale Adam's learning rate
+      and decays: that is the optimizer's to do).
     augment: `(samples, keys) -> samples`, of reals and fakes in both players'
       moves; differentiable; keys are `[n]`.
     n_critic: discriminator moves for one of the generator.
@@ -92,7 +100,7 @@ def standard_gan(
       batch statistics.
     axis_name: under pmap and shard_map, gather the logits of all devices, so
       that losses that compare examples (`losses.relativistic_average`) see the
-      whole batch.
+      whole batch. `auxiliary` sees its device's part.
     data: the name of the reals in the batch.
 
   Returns:
@@ -144,10 +152,10 @@ class _Game:
   discriminator: nn.Module
   loss: AdversarialLoss
   latent: Latent
-  penalty: Callable[..., Array] | None
+  penalty: Penalty | None
   penalty_every: int
   augment: Callable[[Array, Array], Array] | None
-  auxiliary: Callable[..., tuple[Array, Array]] | None
+  auxiliary: Auxiliary | None
   pack: int
   joint: bool
   axis_name: str | None
@@ -183,7 +191,7 @@ class _Game:
       self._draw(batch, key),
       batch.get('label'),
       train=False,
-      rngs=self._rngs(key, _GENERATOR, batch),
+      rngs=self._rngs(key, batch),
     )
 
   def discriminator_loss(
@@ -196,16 +204,17 @@ class _Game:
     latent = self._draw(batch, key)
     fake, _ = self._generate(variables, latent, batch, key)
     real, fake, mutated = self._judge(variables, fake, batch, key)
-    losses = self.loss.discriminator(real['logits'], fake['logits'])
+    real_logits, fake_logits = self._logits(real), self._logits(fake)
+    losses = self.loss.discriminator(real_logits, fake_logits)
     terms = {'adversarial': losses.mean()}
     if self.penalty and not self.lazy:
       terms['penalty'] = self._penalty(variables, batch, key)
     if self.auxiliary:
       terms['auxiliary'] = self.auxiliary(real, fake, latent, batch)[1].mean()
     said = {
-      'real_logits': real['logits'].mean(),
-      'fake_logits': fake['logits'].mean(),
-      'accuracy': (real['logits'] > fake['logits']).mean(),
+      'real_logits': real_logits.mean(),
+      'fake_logits': fake_logits.mean(),
+      'accuracy': (real_logits > fake_logits).mean(),
     }
     return LossOutput(sum(terms.values()), mutated, {**terms, **said})
 
@@ -219,7 +228,7 @@ class _Game:
     latent = self._draw(batch, key)
     fake, mutated = self._generate(variables, latent, batch, key)
     real, fake, _ = self._judge(variables, fake, batch, key)
-    losses = self.loss.generator(real['logits'], fake['logits'])
+    losses = self.loss.generator(self._logits(real), self._logits(fake))
     terms = {'adversarial': losses.mean()}
     if self.auxiliary:
       terms['auxiliary'] = self.auxiliary(real, fake, latent, batch)[0].mean()
@@ -254,7 +263,7 @@ class _Game:
       batch.get('label'),
       train=True,
       mutable=_COLLECTIONS,
-      rngs=self._rngs(key, _GENERATOR, batch),
+      rngs=self._rngs(key, batch),
     )
 
   def _judge(self, variables, fake, batch, key):
@@ -278,7 +287,7 @@ class _Game:
       real, one = self._discriminate(variables, real, label, batch, real_key)
       fake, other = self._discriminate(variables, fake, label, batch, fake_key)
       mutated = gradients.merged([one, other])
-    return self._gathered(real), self._gathered(fake), mutated
+    return real, fake, mutated
 
   def _discriminate(self, variables, samples, label, batch, key):
     outputs, mutated = self.discriminator.apply(
@@ -287,10 +296,15 @@ class _Game:
       label,
       train=True,
       mutable=_COLLECTIONS,
-      rngs=self._rngs(key, _GENERATOR, batch),
+      rngs=self._rngs(key, batch),
     )
     if not isinstance(outputs, Mapping):
       outputs = {'logits': outputs}
+    if 'logits' not in outputs:
+      raise ValueError(
+        "standard_gan: the discriminator's mapping needs 'logits', got "
+        f'{sorted(outputs)}.'
+      )
     logits = outputs['logits'].astype(jnp.float32)
     return {**outputs, 'logits': logits}, mutated
 
@@ -332,16 +346,17 @@ class _Game:
       return label
     return label.reshape(-1, self.pack, *label.shape[1:])
 
-  def _gathered(self, outputs):
+  def _logits(self, outputs):
+    """The logits of the whole batch."""
     if self.axis_name is None:
-      return outputs
-    logits = lax.all_gather(outputs['logits'], self.axis_name, tiled=True)
-    return {**outputs, 'logits': logits}
+      return outputs['logits']
+    return lax.all_gather(outputs['logits'], self.axis_name, tiled=True)
 
   def _keys(self, key, use, batch):
     return sharding.example_keys(jax.random.fold_in(key, use), batch)
 
-  def _rngs(self, key, use, batch):
+  def _rngs(self, key, batch):
     """One rng for a module's streams, another on each device's examples."""
     first = sharding.with_index(batch)['index'][0]
-    return {'params': jax.random.fold_in(jax.random.fold_in(key, use), first)}
+    key = jax.random.fold_in(key, _STREAMS)
+    return {'params': jax.random.fold_in(key, first)}

@@ -66,7 +66,7 @@ def init(
       or shape from what `gan.init` gives, or two moves share a label.
   """
   _check_labels(gan)
-  fresh = gan.init(jax.random.fold_in(_typed(key), 0), batch)
+  fresh = gan.init(jax.random.fold_in(sharding.typed(key), 0), batch)
   given = variables or {}
   if unknown := set(given) - set(fresh):
     raise ValueError(
@@ -124,6 +124,7 @@ def update(
       or one of another structure, shape or dtype.
   """
   batch = sharding.with_index(batch, axis_name)
+  key = sharding.typed(key)
   own = state.variables[player.name]
 
   def objective(params, batch, key):
@@ -210,7 +211,7 @@ def train_step(
       f'train_step: moves {sorted(unknown)} are not among {sorted(labels)}.'
     )
   batch = sharding.with_index(batch, axis_name)
-  run_key = jax.random.fold_in(_typed(key), 1)
+  run_key = jax.random.fold_in(sharding.typed(key), 1)
   step_key = jax.random.fold_in(run_key, state.step)
   metrics = {}
   for player in gan.players:
@@ -324,7 +325,7 @@ def sample(
   Returns:
     What `gan.sample` makes: for a standard GAN, one array of n samples.
   """
-  key = jax.random.fold_in(_typed(key), 2)
+  key = jax.random.fold_in(sharding.typed(key), 2)
   return gan.sample(_averaged_variables(state), batch, key)
 
 
@@ -358,7 +359,9 @@ def standing_statistics(
   for name, player in mains.items():
     if 'batch_stats' not in variables[name]:
       continue
-    keys = [jax.random.fold_in(_typed(key), i) for i in range(len(batches))]
+    keys = [
+      jax.random.fold_in(sharding.typed(key), i) for i in range(len(batches))
+    ]
     own = [
       _batch_statistics(player, state, batch, key)
       for batch, key in zip(batches, keys, strict=True)
@@ -497,13 +500,6 @@ def _form(tree: PyTree) -> dict[str, str]:
     jax.tree_util.keystr(path): f'{jnp.result_type(x)}{list(jnp.shape(x))}'
     for path, x in jax.tree_util.tree_leaves_with_path(tree)
   }
-
-
-def _typed(key: PRNGKeyArray) -> PRNGKeyArray:
-  """A new-style key, also from `jax.random.PRNGKey`."""
-  if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-    return key
-  return jax.random.wrap_key_data(key)
 
 
 def _check_labels(gan: GAN) -> None:

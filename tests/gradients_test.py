@@ -291,3 +291,33 @@ def test_merged_averages_statistics_and_keeps_the_last_of_the_rest():
   assert int(merged['batch_stats']['n']) == 2
   assert merged['p'] == 2
   assert gradients.merged([{'p': 1}, {'p': 2}]) == {'p': 2}
+
+
+@pytest.mark.parametrize(
+  ('make', 'message'),
+  [
+    (lambda: gradients.microbatches(0), 'k must be 1 or more, got 0'),
+    (lambda: gradients.per_example(0.0, 1.0), 'positive clip'),
+    (lambda: gradients.per_example(1.0, -1.0), 'noise of 0 or more'),
+  ],
+)
+def test_impossible_numbers_are_refused(make, message):
+  with pytest.raises(ValueError, match=message):
+    make()
+
+
+def test_salted_moves_add_different_noise():
+  params, batch = {'w': jnp.zeros(50)}, {'x': jnp.ones((2, 1))}
+
+  def objective(params, batch, key):
+    loss = 0.0 * params['w'].sum()
+    return loss, jgan.LossOutput(loss)
+
+  one, same, other = (
+    gradients.per_example(1.0, 1.0, salt=salt)(
+      objective, params, batch, jax.random.key(0)
+    )[1]['w']
+    for salt in (0, 0, 1)
+  )
+  np.testing.assert_array_equal(one, same)
+  assert not np.allclose(one, other)

@@ -271,7 +271,8 @@ def test_spectral_norm_without_update_repeats_itself():
   assert_close(mutated['batch_stats'], variables['batch_stats'], 0)
   again, _ = apply(CONV, {**variables, **mutated}, X, update_stats=False)
   np.testing.assert_array_equal(once, again)
-  _, moved = apply(CONV, variables, X, update_stats=True)
+  iterated, moved = apply(CONV, variables, X, update_stats=True)
+  assert not np.allclose(iterated, once)
   # Once iterated, the vector is what the next evaluation uses.
   new, _ = apply(CONV, {**variables, **moved}, X, update_stats=False)
   assert not np.allclose(new, once)

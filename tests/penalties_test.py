@@ -224,3 +224,16 @@ def test_other_shapes_are_refused():
   message = r'gradient_penalty: .*one shape, got \(5, 3\) and \(5, 1\)'
   with pytest.raises(ValueError, match=message):
     penalties.gradient_penalty(linear, REAL, FAKE[:, :1], keys())
+
+
+def test_old_style_keys_and_wrong_numbers_of_keys():
+  def critic(x):
+    return x.sum(1)
+
+  x = jnp.ones((3, 2))
+  old = penalties.dragan(lambda x: (x**2).sum(1), x, jax.random.PRNGKey(1))
+  new = penalties.dragan(lambda x: (x**2).sum(1), x, jax.random.key(1))
+  np.testing.assert_array_equal(old, new)
+  keys = jax.random.split(jax.random.key(0), 2)
+  with pytest.raises(ValueError, match='one for each of 3 examples'):
+    penalties.gradient_penalty(critic, x, 2 * x, keys)

@@ -495,3 +495,16 @@ def test_losses_compare_the_whole_batch_over_devices(axis_name):
   same = np.allclose(kernels(over)[0], kernels(alone)[0], atol=1e-5)
   assert same == (axis_name is not None)
   assert np.isclose(metrics['loss'], expected['loss'], atol=1e-5) == same
+
+
+def test_a_mapping_without_logits_is_named():
+  class Silent(nn.Module):
+    @nn.compact
+    def __call__(self, sample, label, *, train):
+      return {'features': nn.Dense(1)(sample.reshape(len(sample), -1))}
+
+  gan = game(discriminator=Silent())
+  batch = {'x': jnp.asarray(X)}
+  state = jgan.init(gan, jax.random.key(0), batch)
+  with pytest.raises(ValueError, match=r"needs 'logits', got \['features'\]"):
+    jgan.train_step(gan, state, batch, jax.random.key(0))

@@ -69,15 +69,16 @@ def ms_ssim(
       f'{a.shape[2]}. sliced_wasserstein compares smaller ones.'
     )
   similarities = [
-    _similarity(a[i : i + 16], b[i : i + 16], low, high)
+    _similarity(*((x[i : i + 16] - low) / (high - low) for x in (a, b)))
     for i in range(0, len(a), 16)
   ]
   return np.concatenate(similarities).astype(np.float64)
 
 
 @jax.jit
-def _similarity(a, b, low, high):
-  a, b = ((x.astype(jnp.float32) - low) / (high - low) for x in (a, b))
+def _similarity(a, b):
+  """Of pictures in [0, 1]."""
+  a, b = a.astype(jnp.float32), b.astype(jnp.float32)
   result = 1.0
   for scale, weight in enumerate(_WEIGHTS):
     luminance, contrast = _structure(a, b)
@@ -154,8 +155,8 @@ def sliced_wasserstein(
     for each set.
 
   Raises:
-    ValueError: shapes differ, a side is below 16, NaN or infinity, or all
-      pictures of a set are one colour.
+    ValueError: shapes differ, a side is below 16, NaN or infinity, or a
+      set has no details at a level.
 
   References:
     Karras et al., Progressive Growing of GANs, 2017, section 5
@@ -169,15 +170,15 @@ def sliced_wasserstein(
       f'{real.shape[1]} by {real.shape[2]}.'
     )
   rng = np.random.RandomState(seed)
-  levels = zip(_pyramid(real), _pyramid(fake), strict=True)
+  # Of less than this, float32 leaves only rounding errors.
+  least = 1e-6 * max(np.abs(x).max() for x in (real, fake))
   return {
-    min(real.shape[1:3]): _sliced(
-      _descriptors('real', real, patches, rng),
-      _descriptors('fake', fake, patches, rng),
+    min(levels[0].shape[1:3]): _sliced(
+      *(_descriptors(level, patches, rng, least) for level in levels),
       projections,
       rng,
     )
-    for real, fake in levels
+    for levels in zip(_pyramid(real), _pyramid(fake), strict=True)
   }
 
 
@@ -210,7 +211,7 @@ def _blurred(x):
   return _filtered(_filtered(x, _BINOMIAL, 1), _BINOMIAL, 2)
 
 
-def _descriptors(name, level, patches, rng):
+def _descriptors(level, patches, rng, least):
   """Normalised patches [n * patches, 7 * 7 * channels]."""
   windows = np.lib.stride_tricks.sliding_window_view(level, (7, 7), (1, 2))
   n, rows, columns = windows.shape[:3]
@@ -219,13 +220,15 @@ def _descriptors(name, level, patches, rng):
     of, rng.randint(0, rows, len(of)), rng.randint(0, columns, len(of))
   ]
   mean = drawn.mean((0, 2, 3), keepdims=True, dtype=np.float64)
-  std = drawn.std((0, 2, 3), keepdims=True, dtype=np.float64)
-  if not std.all():
-    raise ValueError(
-      f'sliced_wasserstein: the {name} images have a channel of one colour.'
-    )
   drawn -= mean.astype(np.float32)
-  drawn /= std.astype(np.float32)
+  squares = np.einsum('nchw,nchw->c', drawn, drawn, dtype=np.float64)
+  std = np.sqrt(squares * mean.size / drawn.size)
+  if std.min() <= least:
+    raise ValueError(
+      'sliced_wasserstein: a channel of one set has no details at '
+      f'{min(level.shape[1:3])} pixels; are its pictures of one colour?'
+    )
+  drawn /= std.astype(np.float32)[:, None, None]
   return drawn.reshape(len(drawn), -1)
 
 

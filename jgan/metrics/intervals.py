@@ -10,12 +10,12 @@ distribution. They differ in how they draw, and each is right for other scores.
 
 `half_samples` is for scores of a whole set. Drawing with replacement would
 repeat samples, and such scores mistake repetitions for structure: a repeated
-sample is its own nearest neighbour, so the radii of `precision_recall`,
-`density_coverage` and `memorisation` shrink; the pairs that the unbiased
-`kernel_distance` leaves out come back in; and `frechet_distance`, whose bias
-falls as 1/n, is inflated by that bias a second time. Halves drawn without
-replacement have none of that. Their scores are biased otherwise (as any score
-of n/2 samples), which is why only their spread is used, and it needs no factor:
+sample is its own nearest neighbour, so the balls of `precision_recall` and
+`density_coverage` shrink; the pairs of a sample with itself, which the unbiased
+`kernel_distance` leaves out, come back in; and `frechet_distance`, too high by
+about c/n, comes out too high by 2c/n. Halves drawn without replacement repeat
+nothing. Their scores are biased, too, as any score of n/2 samples, so only
+their spread is used, and that needs no factor:
 
 .. math:: \mathrm{Var}(\hat\theta_{n/2} - \hat\theta_n)
   = (2/n - 1/n)\,\sigma^2 = \sigma^2 / n = \mathrm{Var}(\hat\theta_n)
@@ -63,8 +63,10 @@ def half_samples(
 
   For `frechet_distance`, `kernel_distance`, `inception_score`,
   `precision_recall`, `density_coverage`, `memorisation`, `label_coverage` (its
-  divergence). Wider than needed for a Frechet or a kernel distance of two sets
-  that hardly differ. Half of the samples must be enough for the score.
+  divergence). Half of the samples must be enough for the score. In simulations
+  the intervals were up to 1.3 times wider than needed, and wider yet for
+  distances of sets that hardly differ, whose spread falls faster than assumed;
+  of coverage, those by `bootstrap` would be 1.7 times too wide.
 
   Args:
     score: of the arrays, a number or a tuple of numbers, as the scores return.

@@ -32,8 +32,8 @@ def kernel_distance(
 
   The products are taken in float32 on the device, with a constant subtracted
   from the kernel (the discrepancy does not notice), since the three means are
-  large and nearly equal; the sums in float64. `3 * subset_size**2` floats of
-  memory.
+  large and nearly equal; the sums over rows in float64. It takes
+  `12 * subset_size**2` bytes.
 
   Args:
     real: features `[n, d]`.

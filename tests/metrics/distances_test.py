@@ -42,6 +42,19 @@ def test_nearest_where_float32_sees_no_difference():
   assert (squared[0] == np.sort(radii**2)[:3]).all()
 
 
+def test_samples_collapsed_to_a_few_points():
+  rng = np.random.RandomState(4)
+  points = 1e3 * rng.normal(size=(3, 16))
+  collapsed = points[rng.randint(3, size=200)] + 1e-3 * rng.normal(
+    size=(200, 16)
+  )
+  check_nearest(collapsed, collapsed, 3)
+  expected = brute_force(collapsed, collapsed)
+  radii = np.sort(expected, 1)[:, 5]
+  counts = distances.ball_counts(collapsed, collapsed, radii)
+  assert (counts == (expected <= radii[None]).sum(1)).all()
+
+
 def test_a_copy_is_at_the_very_distance_of_its_original():
   rng = np.random.RandomState(1)
   x = rng.normal(size=(100, 33)).astype(np.float32)
@@ -75,6 +88,19 @@ def test_blocks_change_nothing(monkeypatch):
   for a, b in zip(distances.nearest(points, centres, 40), whole, strict=True):
     assert (a == b).all()
   assert (distances.ball_counts(points, centres, radii) == counts).all()
+
+
+@pytest.mark.parametrize(
+  'test',
+  [
+    test_nearest_among_many_ties_and_copies,
+    test_nearest_where_float32_sees_no_difference,
+    test_samples_collapsed_to_a_few_points,
+  ],
+)
+def test_small_blocks_are_as_exact(test, monkeypatch):
+  monkeypatch.setattr(distances, '_BLOCK', 7)
+  test()
 
 
 def test_features_beyond_float32_are_refused():

@@ -133,8 +133,10 @@ def test_sliced_wasserstein_refuses_what_it_cannot_compare():
     ValueError, match=r'\[4, 32, 32, 3\] and \[3, 32, 32, 3\]'
   ):
     sliced_wasserstein(x, x[:3])
-  with pytest.raises(ValueError, match='fake images have a channel of one'):
+  with pytest.raises(ValueError, match='no details at 32 pixels'):
     sliced_wasserstein(x, x * [1, 1, 0])
+  with pytest.raises(ValueError, match='no details at 32 pixels'):
+    sliced_wasserstein(x, np.ones_like(x) * x[:, :1, :1])
 
 
 def test_slerp_and_lerp():
