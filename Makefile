@@ -11,7 +11,7 @@ train: $(VENV)/digits
 	$(BIN)/python -m experiments.train --workdir=runs/digits
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
@@ -44,7 +44,7 @@ test-matrix:
 
 test-one: $(BIN)/python
 	$(BIN)/python -m pip install -q -e '.[test]' $(PINS)
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

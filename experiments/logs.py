@@ -123,7 +123,7 @@ class Progress(contextlib.AbstractContextManager):
     notebook = 'ipykernel' in sys.modules  # no terminal, but it shows a bar
     if notebook or self._stream.isatty():
       # On a terminal without a size, as in a container, tqdm shows nothing.
-      sized = shutil.get_terminal_size((0, 0)).columns > 0
+      sized = min(shutil.get_terminal_size((0, 0))) > 0
       self._bar = tqdm(
         total=total,
         initial=start,
