@@ -1,4 +1,9 @@
-"""DCGAN on CIFAR-10, from tensorflow-datasets, with or without labels."""
+"""DCGAN on CIFAR-10, from tensorflow-datasets, with or without labels.
+
+Score and time: not measured here. Published for such a network: FID 48.29
+(PyTorch-StudioGAN, 200,000 steps, Inception, 50,000 samples against the train
+split).
+"""
 
 import dataclasses
 

@@ -1,4 +1,12 @@
-"""DCGAN on 5,000 MNIST digits that come inside a package: the first run."""
+"""DCGAN on 5,000 MNIST digits that come inside a package: the first run.
+
+Reached here: Frechet distance .43 (95%: .35 to .52) of 5,000 samples against
+the 5,000 digits, in the features of the package's digit classifier; no score is
+published for these data. 2 min 20 s on 2 CPU cores (jax 0.10.2):
+
+  python -m experiments.train --workdir=/tmp/run
+  python -m experiments.evaluate --workdir=/tmp/run --count=5000
+"""
 
 import dataclasses
 

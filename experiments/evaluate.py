@@ -126,25 +126,31 @@ def compared(
     real = Pictures(f'data of {run.name}', held['image'], held.get('label'))
     fake = load(arguments.workdir, arguments)
   else:
-    real, fake = (
-      load(arguments.real, arguments),
-      load(arguments.fake, arguments),
-    )
-  held_out = arguments.held_out and load(arguments.held_out, arguments)
+    fake = load(arguments.fake, arguments)
+    real = load(arguments.real, arguments, fake.image.shape[1])
+  held_out = arguments.held_out and load(
+    arguments.held_out, arguments, fake.image.shape[1]
+  )
   real, fake, held_out = (
     each and picked(each, arguments.count, arguments.seed)
     for each in (real, fake, held_out)
   )
-  if real.image.shape[1:] != fake.image.shape[1:]:
-    raise UserError(
-      f'the reals are {list(real.image.shape[1:])} and the fakes '
-      f'{list(fake.image.shape[1:])}: height, width and channels must agree'
-    )
+  for each in (real, held_out):
+    if each and each.image.shape[1:] != fake.image.shape[1:]:
+      raise UserError(
+        f'{each.name} has pictures of {list(each.image.shape[1:])} and '
+        f'{fake.name} of {list(fake.image.shape[1:])}: height, width and '
+        'channels must agree'
+      )
   return real, fake, held_out or None
 
 
-def load(name: str, arguments: Arguments) -> Pictures:
-  """Pictures of a run's workdir, a folder, an npz file or a set of tfds."""
+def load(name: str, arguments: Arguments, side: int | None = None) -> Pictures:
+  """Pictures of a run's workdir, a folder, an npz file or a set of tfds.
+
+  Those of a set of tfds that are smaller than `side` come to lie in the middle
+  of black ones of that size, as in training.
+  """
   path = Path(name).expanduser()
   if (path / configs.FILE).is_file():
     generate = sample.load(path, arguments.best)
@@ -164,7 +170,7 @@ def load(name: str, arguments: Arguments) -> Pictures:
       f'{name} is no folder, no .npz file and no set:split of '
       'tensorflow-datasets, such as cifar10:test'
     )
-  source = data.tfds_images(set_name, arguments.data_dir or None, split)
+  source = data.tfds_images(set_name, arguments.data_dir or None, split, side)
   return Pictures(name, source.arrays['image'], source.arrays.get('label'))
 
 
@@ -185,6 +191,7 @@ def protocol(
     'fake': fake.name,
     'fake_count': len(fake.image),
     'held_out': held_out and held_out.name,
+    'held_out_count': held_out and len(held_out.image),
     'seed': arguments.seed,
     'interval': f'95%, of {arguments.resamples} halves of the samples',
     'device': jax.devices()[0].device_kind,

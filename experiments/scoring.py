@@ -162,10 +162,15 @@ def scores(
     ValueError: there are too few samples, or features that are not finite.
   """
   sizes = len(real.features), len(fake.features)
-  subset = min(1000, *(size // 2 for size in sizes))
+  subset = min(1000, *(size // 2 for size in sizes))  # halves have as many
   sets = real.features, fake.features
+  # A covariance needs as many samples as dimensions, also of halves.
+  enough = min(sizes) // 2 >= real.features.shape[1]
   found = _with_interval(
-    'frechet_distance', metrics.frechet_distance, *sets, resamples=resamples
+    'frechet_distance',
+    metrics.frechet_distance,
+    *sets,
+    resamples=resamples if enough else 0,
   )
   found |= _with_interval(
     'kernel_distance',
@@ -200,10 +205,7 @@ def _with_interval(
   whole = score(*sets)
   named = whole._asdict() if hasattr(whole, '_asdict') else {'': whole}
   intervals = dict.fromkeys(named, ())
-  # Halves must be enough for the score: a covariance needs as many as
-  # dimensions.
-  enough = min(map(len, sets)) // 2 >= max(100, sets[0].shape[1])
-  if resamples and enough:
+  if resamples:
     made = metrics.half_samples(score, *sets, resamples=resamples)
     intervals = made._asdict() if hasattr(whole, '_asdict') else {'': made}
   return {

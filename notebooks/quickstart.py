@@ -53,7 +53,7 @@ print(jax.devices())
 # ## 1. Train
 #
 # The same as `python -m experiments.train --workdir=runs/quickstart` in a
-# shell. Two CPU cores need some five minutes, a GPU or a TPU far less. Stop it
+# shell. Two CPU cores need two to three minutes. Stop it
 # and run the cell again: it continues where it stopped. For more, raise
 # `STEPS`.
 

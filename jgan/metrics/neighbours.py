@@ -30,8 +30,9 @@ class Memorisation(NamedTuple):
     share: of the fakes, those nearer to the training data than all but 1% of
       the held-out reals; about .01 without copying.
     z: of the test of Meehan et al.; standard normal without copying or
-      underfitting, below -3 where fakes are copied, above 3 where they are far
-      from all data. It grows with the numbers of samples.
+      underfitting, far below 0 where fakes are copied (but also where they keep
+      to dense parts of the data), far above where they are far from all data.
+      It grows with the numbers of samples.
   """
 
   ratio: float
