@@ -19,6 +19,7 @@ from experiments import config as configs
 from experiments import data, pictures, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
+from experiments.files import write_json
 from experiments.scoring import (
   EXTRACTORS,
   Pictures,
@@ -112,7 +113,7 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
   output = Path(arguments.output or arguments.workdir or '.').expanduser()
   image = neighbours(real, of_real.features, fake, of_fake.features)
   pictures.save_png(output / 'neighbours.png', image)
-  train.write_json(output / 'evaluation.json', report)
+  write_json(output / 'evaluation.json', report)
   return report
 
 

@@ -22,8 +22,9 @@ from experiments import config as configs
 from experiments import data, pictures
 from experiments.checkpoints import Checkpoints
 from experiments.errors import building, reported
+from experiments.files import read_batch
 from experiments.sampler import Sampler
-from experiments.train import EXPERIMENTS, read_batch
+from experiments.train import EXPERIMENTS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,11 @@ import functools
 import json
 import math
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -36,8 +34,10 @@ from experiments import (
 from experiments import config as configs
 from experiments.checkpoints import Checkpoints
 from experiments.errors import UserError, building, reported
+from experiments.files import write_batch, write_json
 from experiments.logs import Log, Progress
 from experiments.sampler import Sampler
+from experiments.signals import stop_signals
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
   'digits': digits,
@@ -48,7 +48,6 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
   'folder': folder,
 }
 DEFAULT = 'digits'
-_BATCH = 'batch.json'
 SCORED = 5000  # samples, and at most as many reals, by --evaluate-every
 GRID = 80  # pictures in a grid: eight of each of ten classes
 
@@ -349,61 +348,6 @@ def num_classes(run: configs.Run) -> int:
 
 def sample_path(run: configs.Run, done: int) -> Path:
   return run.workdir / 'samples' / f'{done:06}.png'
-
-
-def write_batch(workdir: Path, batch: jgan.Batch) -> None:
-  """Keeps the form of a batch, so that sampling needs no data: batch.json."""
-  form = {
-    name: {'shape': x.shape, 'dtype': str(x.dtype)}
-    for name, x in jax.eval_shape(data.to_float, batch).items()
-  }
-  write_json(workdir / _BATCH, form)
-
-
-def read_batch(workdir: Path) -> dict[str, jax.ShapeDtypeStruct]:
-  """The form of the batches of a run, as `jgan.init` needs it."""
-  form = json.loads((workdir / _BATCH).read_text())
-  return {
-    name: jax.ShapeDtypeStruct(tuple(x['shape']), x['dtype'])
-    for name, x in form.items()
-  }
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-  """Writes a file of JSON, whole or not at all."""
-  part = path.with_name(f'{path.name}.part')
-  part.write_text(json.dumps(content, indent=2) + '\n')
-  os.replace(part, path)
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[Callable[[], int]]:
-  """A function that tells which signal has asked to stop, 0 for none.
-
-  SIGTERM and Ctrl-C are noted, and the loop ends after its step; a second one
-  does what it always did. Signals reach the main thread only: in another, as
-  some notebooks run cells, nothing is noted.
-  """
-  noted = []
-  if threading.current_thread() is not threading.main_thread():
-    yield lambda: 0
-    return
-
-  def note(number, frame):
-    noted.append(number)
-    for each, handler in before.items():
-      signal.signal(each, handler)
-    print('\nStopping after this step; once more to stop at once.', flush=True)
-
-  before = {
-    number: signal.signal(number, note)
-    for number in (signal.SIGINT, signal.SIGTERM)
-  }
-  try:
-    yield lambda: noted[0] if noted else 0
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
 
 
 def cache_compiled_programs() -> None:

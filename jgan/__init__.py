@@ -30,13 +30,13 @@ from jgan import (
 from jgan.gan import GAN, Batch, LossFn, LossOutput, Metrics, Player, Variables
 from jgan.sharding import example_keys
 from jgan.standard import standard_gan
+from jgan.statistics import standing_statistics
 from jgan.train import (
   TrainState,
   average_metrics,
   init,
   moves,
   sample,
-  standing_statistics,
   train_step,
   train_steps,
   update,

@@ -1,0 +1,39 @@
+"""Small files of a workdir, written whole or not at all."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import jgan
+from experiments import data
+
+_BATCH = 'batch.json'
+
+
+def write_batch(workdir: Path, batch: jgan.Batch) -> None:
+  """Keeps the form of a batch, so that sampling needs no data: batch.json."""
+  form = {
+    name: {'shape': x.shape, 'dtype': str(x.dtype)}
+    for name, x in jax.eval_shape(data.to_float, batch).items()
+  }
+  write_json(workdir / _BATCH, form)
+
+
+def read_batch(workdir: Path) -> dict[str, jax.ShapeDtypeStruct]:
+  """The form of the batches of a run, as `jgan.init` needs it."""
+  form = json.loads((workdir / _BATCH).read_text())
+  return {
+    name: jax.ShapeDtypeStruct(tuple(x['shape']), x['dtype'])
+    for name, x in form.items()
+  }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+  """Writes a file of JSON, whole or not at all."""
+  part = path.with_name(f'{path.name}.part')
+  part.write_text(json.dumps(content, indent=2) + '\n')
+  os.replace(part, path)
