@@ -372,3 +372,26 @@ def test_computation_in_bfloat16_keeps_float32_variables(module, args, flags):
   )
   assert y.dtype == jnp.bfloat16
   assert {v.dtype.name for v in jax.tree.leaves(variables)} == {'float32'}
+
+
+@pytest.mark.parametrize('rate', [0.0, 0.3])
+def test_dropout_is_that_of_flax(rate):
+  x, key = normal(6, 4, 4, 5), jax.random.key(1)
+  ours, theirs = (
+    layer.apply({}, x, deterministic=False, rngs={'dropout': k})
+    for layer, k in (
+      (layers.Dropout(rate), key),
+      (nn.Dropout(rate), jax.random.clone(key)),
+    )
+  )
+  np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+  assert float((ours == 0).mean()) == pytest.approx(rate, abs=0.05)
+  still = layers.Dropout(rate).apply({}, x, deterministic=True)
+  np.testing.assert_array_equal(still, x)
+
+
+def test_one_hot_labels():
+  got = layers.one_hot(jnp.array([2, 0]), 3)
+  np.testing.assert_array_equal(got, [[0, 0, 1], [1, 0, 0]])
+  with pytest.raises(ValueError, match=r"num_classes=3 .* needs a 'label'"):
+    layers.one_hot(None, 3)

@@ -16,6 +16,8 @@ from, and optional labels, which the paper has not: as in Mirza and Osindero
 and as constant channels to the picture.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -23,12 +25,12 @@ import optax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from jgan import latents, losses
+from jgan import initializers, latents, losses
 from jgan.gan import GAN
-from jgan.layers import BatchNorm, ConvTranspose
+from jgan.layers import BatchNorm, ConvTranspose, one_hot
 from jgan.standard import standard_gan
 
-_normal = nn.initializers.normal(0.02)
+_normal = initializers.normal(0.02)
 
 
 class Generator(nn.Module):
@@ -68,11 +70,11 @@ class Generator(nn.Module):
       )
       return nn.relu(norm(x, use_running_average=not train))
 
-    widths = _widths(self.resolution, self.width)
+    widths = layer_widths(self.resolution, self.width)
     x = latent.astype(self.dtype)
     if self.num_classes is not None:
-      one_hot = _one_hot(label, self.num_classes, self.dtype)
-      x = jnp.concatenate([x, one_hot], -1)
+      classes = one_hot(label, self.num_classes, self.dtype)
+      x = jnp.concatenate([x, classes], -1)
     x = _dense(16 * widths[-1], self.dtype, use_bias=False)(x)
     x = norm_relu(x.reshape(-1, 4, 4, widths[-1]))
     for features in reversed(widths[:-1]):
@@ -98,12 +100,18 @@ class Discriminator(nn.Module):
     width: channels at half of the resolution; each halving doubles them, up
       to 8 times.
     num_classes: of the labels; None ignores labels.
+    batch_norm: normalise after each convolution but the first. Without, each
+      picture is judged by itself, as gradient penalties need.
+    logit_bias: add a learned constant to the logits. Losses of differences of
+      logits (Wasserstein, relativistic) do not feel it.
     dtype: of the computation; params and logits are float32.
     axis_name: of pmap or shard_map, for batch statistics of all devices.
   """
 
   width: int = 64
   num_classes: int | None = None
+  batch_norm: bool = True
+  logit_bias: bool = True
   dtype: DTypeLike = jnp.float32
   axis_name: str | None = None
 
@@ -117,19 +125,20 @@ class Discriminator(nn.Module):
   ) -> Float[Array, 'n']:
     x = image.astype(self.dtype)
     if self.num_classes is not None:
-      one_hot = _one_hot(label, self.num_classes, self.dtype)[:, None, None]
-      planes = jnp.broadcast_to(one_hot, (*x.shape[:3], self.num_classes))
+      classes = one_hot(label, self.num_classes, self.dtype)[:, None, None]
+      planes = jnp.broadcast_to(classes, (*x.shape[:3], self.num_classes))
       x = jnp.concatenate([x, planes], -1)
-    for i, features in enumerate(_widths(image.shape[1], self.width)):
+    for i, features in enumerate(layer_widths(image.shape[1], self.width)):
+      normalised = self.batch_norm and i > 0
       x = nn.Conv(
         features,
         (4, 4),
         (2, 2),
-        use_bias=i == 0,
+        use_bias=not normalised,
         kernel_init=_normal,
         dtype=self.dtype,
       )(x)
-      if i > 0:
+      if normalised:
         norm = BatchNorm(
           0.9,
           scale_init=_scale_init,
@@ -138,7 +147,8 @@ class Discriminator(nn.Module):
         )
         x = norm(x, use_running_average=not train)
       x = nn.leaky_relu(x, 0.2)
-    x = _dense(1, self.dtype)(x.reshape(x.shape[0], -1))
+    x = x.reshape(x.shape[0], -1)
+    x = _dense(1, self.dtype, self.logit_bias)(x)
     return x.astype(jnp.float32)[:, 0]
 
 
@@ -157,6 +167,7 @@ def dcgan(
   ema_decay: float | None = None,
   dtype: DTypeLike = jnp.float32,
   axis_name: str | None = None,
+  **options: Any,
 ) -> GAN:
   """The convolutional GAN of Radford et al.
 
@@ -177,6 +188,7 @@ def dcgan(
     ema_decay: of the averaged generator; None keeps none, as the paper.
     dtype: of the computation, jnp.bfloat16 for half the memory.
     axis_name: under pmap and shard_map, the axis over the devices.
+    **options: other arguments of `standard_gan`: `augment`, `penalty`, `pack`.
 
   Returns:
     A `GAN` with players 'discriminator' and 'generator'.
@@ -191,7 +203,7 @@ def dcgan(
   >>> jgan.sample(gan, state, {'index': jnp.arange(3)}, jax.random.key(1)).shape
   (3, 8, 8, 1)
   """
-  _widths(resolution, width)  # refuses what cannot be built
+  layer_widths(resolution, width)  # refuses what cannot be built
   shared = {
     'width': width,
     'num_classes': num_classes,
@@ -209,10 +221,11 @@ def dcgan(
     n_critic=n_critic,
     ema_decay=ema_decay,
     axis_name=axis_name,
+    **options,
   )
 
 
-def _widths(resolution: int, width: int) -> tuple[int, ...]:
+def layer_widths(resolution: int, width: int) -> tuple[int, ...]:
   """Channels after each halving, from half of the resolution down to 4x4."""
   halvings = resolution.bit_length() - 3
   if resolution != 4 << max(halvings, 1):
@@ -229,12 +242,3 @@ def _scale_init(key, shape, dtype=jnp.float32):
 
 def _dense(features, dtype, use_bias=True):
   return nn.Dense(features, use_bias=use_bias, kernel_init=_normal, dtype=dtype)
-
-
-def _one_hot(label, num_classes, dtype):
-  if label is None:
-    raise ValueError(
-      f"dcgan: with num_classes={num_classes} the batch needs a 'label', an "
-      'integer for each example; got none.'
-    )
-  return jax.nn.one_hot(label, num_classes, dtype=dtype)

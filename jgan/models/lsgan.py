@@ -20,12 +20,12 @@ import optax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jgan import latents, losses
+from jgan import initializers, latents, losses
 from jgan.gan import GAN
 from jgan.layers import BatchNorm, ConvTranspose
 from jgan.standard import standard_gan
 
-_normal = nn.initializers.normal(0.02)
+_normal = initializers.normal(0.02)
 
 
 class Generator(nn.Module):
