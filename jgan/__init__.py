@@ -18,18 +18,22 @@ Own networks play through `jgan.standard_gan`, another game is a tuple of
 """
 
 from jgan import (
+  augment,
   gradients,
+  initializers,
   latents,
   layers,
   losses,
   metrics,
   models,
   penalties,
+  regularizers,
+  schedules,
   sharding,
 )
 from jgan.gan import GAN, Batch, LossFn, LossOutput, Metrics, Player, Variables
 from jgan.sharding import example_keys
-from jgan.standard import standard_gan
+from jgan.standard import Tracker, standard_gan
 from jgan.statistics import standing_statistics
 from jgan.train import (
   TrainState,
@@ -49,12 +53,15 @@ __all__ = [
   'LossOutput',
   'Metrics',
   'Player',
+  'Tracker',
   'TrainState',
   'Variables',
+  'augment',
   'average_metrics',
   'example_keys',
   'gradients',
   'init',
+  'initializers',
   'latents',
   'layers',
   'losses',
@@ -62,7 +69,9 @@ __all__ = [
   'models',
   'moves',
   'penalties',
+  'regularizers',
   'sample',
+  'schedules',
   'sharding',
   'standard_gan',
   'standing_statistics',

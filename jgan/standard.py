@@ -6,7 +6,7 @@ paper's file holds only its modules, its defaults and what is particular.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from flax.core import DenyList
 from jax import lax
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from jgan import gradients, sharding
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
@@ -27,9 +27,30 @@ Outputs = Mapping[str, Array]
 Penalty = Callable[[Callable[[Array], Array], Array, Array, Array], Array]
 """`(critic, real, fake, keys) -> [n]`."""
 
-Auxiliary = Callable[[Outputs, Outputs, Array, Batch], tuple[Array, Array]]
+Auxiliary = Callable[..., tuple[Array, Array]]
 """`(real_outputs, fake_outputs, latent, batch) -> (generator_term,
-discriminator_term)`."""
+discriminator_term)`; with a tracker, its memory is a fifth argument."""
+
+Augment = Callable[..., Array]
+"""`(samples, keys) -> samples`; with a tracker, its memory is a third."""
+
+
+class Tracker(NamedTuple):
+  """What a game remembers of its discriminator's logits from step to step.
+
+  Kept as the discriminator's collection 'tracked', hence in the state and in
+  checkpoints. LeCam's means and ADA's strength are such memories.
+
+  Attributes:
+    start: arrays before the first step, by name.
+    update: `(tracked, real_logits, fake_logits) -> tracked` after a main move
+      of the discriminator; logits are those of the whole batch, also over
+      several devices.
+  """
+
+  start: Mapping[str, PyTree]
+  update: Callable[[Mapping[str, PyTree], Array, Array], Mapping[str, PyTree]]
+
 
 # Each use of a move's key folds its own constant.
 _LATENT, _STREAMS, _REAL, _FAKE, _PENALTY = range(5)
@@ -48,10 +69,11 @@ def standard_gan(
   latent: Latent,
   penalty: Penalty | None = None,
   penalty_every: int = 1,
-  augment: Callable[[Array, Array], Array] | None = None,
+  augment: Augment | None = None,
   n_critic: int = 1,
   ema_decay: float | Callable[[Array], Any] | None = None,
   auxiliary: Auxiliary | None = None,
+  tracker: Tracker | None = None,
   pack: int = 1,
   joint: bool = False,
   axis_name: str | None = None,
@@ -94,6 +116,8 @@ def standard_gan(
     ema_decay: of the generator's averaged params, as of `Player`.
     auxiliary: `(real_outputs, fake_outputs, latent, batch) ->
       (generator_term, discriminator_term)`, whose means are added.
+    tracker: what is remembered of the logits, and given to `augment` and to
+      `auxiliary` as one more argument, as it was before the move.
     pack: the discriminator judges so many samples of one kind together, their
       channels concatenated (PacGAN); labels reach it as `[n / pack, pack]`.
     joint: reals and fakes pass the discriminator in one call, and share its
@@ -119,6 +143,7 @@ def standard_gan(
     penalty_every=penalty_every,
     augment=augment,
     auxiliary=auxiliary,
+    tracker=tracker,
     pack=pack,
     joint=joint,
     axis_name=axis_name,
@@ -154,8 +179,9 @@ class _Game:
   latent: Latent
   penalty: Penalty | None
   penalty_every: int
-  augment: Callable[[Array, Array], Array] | None
+  augment: Augment | None
   auxiliary: Auxiliary | None
+  tracker: Tracker | None
   pack: int
   joint: bool
   axis_name: str | None
@@ -177,11 +203,15 @@ class _Game:
         f'standard_gan: the generator makes {list(fake.shape[1:])}, but '
         f'batch[{self.data!r}] holds examples of {list(real.shape[1:])}.'
       )
-    seen = self._seen(real, batch, keys[1])
+    tracked = {'tracked': self.tracker.start} if self.tracker else {}
+    seen = self._seen(real, batch, keys[1], tracked)
     discriminator = self.discriminator.init(
       keys[2], seen, self._packed_label(batch), train=True
     )
-    return {'generator': generator, 'discriminator': discriminator}
+    return {
+      'generator': generator,
+      'discriminator': {**discriminator, **tracked},
+    }
 
   def sample(
     self, variables: Mapping[str, Variables], batch: Batch, key: PRNGKeyArray
@@ -210,7 +240,12 @@ class _Game:
     if self.penalty and not self.lazy:
       terms['penalty'] = self._penalty(variables, batch, key)
     if self.auxiliary:
-      terms['auxiliary'] = self.auxiliary(real, fake, latent, batch)[1].mean()
+      _, term = self._auxiliary(variables, real, fake, latent, batch)
+      terms['auxiliary'] = term
+    if self.tracker:
+      before = variables['discriminator']['tracked']
+      after = self.tracker.update(before, real_logits, fake_logits)
+      mutated = {**mutated, 'tracked': lax.stop_gradient(after)}
     said = {
       'real_logits': real_logits.mean(),
       'fake_logits': fake_logits.mean(),
@@ -231,7 +266,8 @@ class _Game:
     losses = self.loss.generator(self._logits(real), self._logits(fake))
     terms = {'adversarial': losses.mean()}
     if self.auxiliary:
-      terms['auxiliary'] = self.auxiliary(real, fake, latent, batch)[0].mean()
+      term, _ = self._auxiliary(variables, real, fake, latent, batch)
+      terms['auxiliary'] = term
     return LossOutput(sum(terms.values()), mutated, terms)
 
   def penalty_loss(
@@ -269,8 +305,9 @@ class _Game:
   def _judge(self, variables, fake, batch, key):
     """The discriminator's outputs for reals and fakes, and its collections."""
     real_key, fake_key = (jax.random.fold_in(key, i) for i in (_REAL, _FAKE))
-    real = self._seen(self._real(batch), batch, real_key)
-    fake = self._seen(fake, batch, fake_key)
+    own = variables['discriminator']
+    real = self._seen(self._real(batch), batch, real_key, own)
+    fake = self._seen(fake, batch, fake_key, own)
     label = self._packed_label(batch)
     if self.joint:
       both = jnp.concatenate([real, fake])
@@ -319,15 +356,27 @@ class _Game:
       )
       return outputs['logits']
 
-    real = self._seen(self._real(batch), batch, real_key)
-    fake = self._seen(fake, batch, fake_key)
+    own = variables['discriminator']
+    real = self._seen(self._real(batch), batch, real_key, own)
+    fake = self._seen(fake, batch, fake_key, own)
     keys = self._keys(key, _PENALTY, batch)[:: self.pack]
     return self.penalty(critic, real, fake, keys).mean()
 
-  def _seen(self, samples, batch, key):
+  def _auxiliary(self, variables, real, fake, latent, batch):
+    """The means of the generator's and of the discriminator's term."""
+    memory = self._memory(variables['discriminator'])
+    terms = self.auxiliary(real, fake, latent, batch, *memory)
+    return [term.mean() for term in terms]
+
+  def _memory(self, own):
+    """What `augment` and `auxiliary` get beside their other arguments."""
+    return (own['tracked'],) if self.tracker else ()
+
+  def _seen(self, samples, batch, key, own):
     """Samples as the discriminator sees them: augmented, then packed."""
     if self.augment:
-      samples = self.augment(samples, self._keys(key, _AUGMENT, batch))
+      keys = self._keys(key, _AUGMENT, batch)
+      samples = self.augment(samples, keys, *self._memory(own))
     if self.pack == 1:
       return samples
     n, *axes, channels = samples.shape

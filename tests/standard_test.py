@@ -412,6 +412,91 @@ def test_generator_learns_through_the_augmentation():
   )
 
 
+def counting_tracker():
+  """Remembers how often it was updated, and the last mean logits."""
+
+  def update(tracked, real_logits, fake_logits):
+    means = {'real': real_logits.mean(), 'fake': fake_logits.mean()}
+    return {'count': tracked['count'] + 1.0, **means}
+
+  zero = jnp.float32(0)
+  return jgan.Tracker({'count': zero, 'real': zero, 'fake': zero}, update)
+
+
+def test_logits_are_tracked_in_the_discriminators_main_move():
+  gan = game(
+    tracker=counting_tracker(),
+    penalty=lambda critic, real, fake, keys: jgan.penalties.r1(critic, real),
+    penalty_every=2,
+  )
+  state = jgan.init(gan, key(), batch())
+  start = state.variables['discriminator']['tracked']
+  assert [float(x) for x in jax.tree.leaves(start)] == [0, 0, 0]
+  logits = state.variables['discriminator']['params']['Dense_0']['kernel'][:, 0]
+  for step in range(2):
+    before = logits
+    state, _ = jgan.train_step(gan, state, batch(), key())
+    logits = state.variables['discriminator']['params']['Dense_0']['kernel'][
+      :, 0
+    ]
+    tracked = state.variables['discriminator']['tracked']
+    assert float(tracked['count']) == step + 1
+    assert float(tracked['real']) == pytest.approx(
+      float((X @ before).mean()), abs=1e-5
+    )
+
+
+def test_augmentation_and_auxiliary_get_what_was_tracked_before():
+  seen = []
+
+  def augment(samples, keys, tracked):
+    return samples + tracked['count']
+
+  def auxiliary(real, fake, latent, batch, tracked):
+    seen.append(tracked['count'])
+    return jnp.zeros(()), tracked['count']
+
+  gan = game(tracker=counting_tracker(), augment=augment, auxiliary=auxiliary)
+  tracked = {
+    'count': jnp.float32(3),
+    'real': jnp.zeros(()),
+    'fake': jnp.zeros(()),
+  }
+  variables = {
+    **VARIABLES,
+    'discriminator': {**VARIABLES['discriminator'], 'tracked': tracked},
+  }
+  told = output(gan, 'discriminator', batch(), variables)
+  assert [float(x) for x in seen] == [3]
+  assert float(told.metrics['auxiliary']) == 3
+  assert float(told.metrics['real_logits']) == pytest.approx(
+    float(((X + 3) @ V).mean()), abs=1e-5
+  )
+  assert float(told.mutated['tracked']['count']) == 4
+  assert output(gan, 'generator', batch(), variables).mutated == {}
+
+
+def test_what_is_tracked_is_of_the_whole_batch_on_all_devices():
+  devices = 4
+  single = game(tracker=counting_tracker())
+  state = jgan.init(single, key(), batch(), VARIABLES)
+  gan = game(tracker=counting_tracker(), axis_name='batch')
+  mesh = jgan.sharding.data_mesh(jax.devices()[:devices])
+  step = jax.jit(
+    jax.shard_map(
+      functools.partial(jgan.train_step, gan, axis_name='batch'),
+      mesh=mesh,
+      in_specs=(P(), P('batch'), P()),
+      out_specs=P(),
+    )
+  )
+  assert_close(
+    step(state, batch(), key())[0].variables,
+    jgan.train_step(single, state, batch(), key())[0].variables,
+    1e-5,
+  )
+
+
 class Noisy(nn.Module):
   """Dropout and noise from a stream of its own."""
 
