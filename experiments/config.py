@@ -23,6 +23,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union
 import tyro
 
 from experiments.errors import UserError, building
+from experiments.files import write_json
 
 FILE = 'config.json'
 # What may change when a run goes on: how long it is, how often it tells of
@@ -121,8 +122,12 @@ def parse(
 
   Raises:
     UserError: a name, a value or a file is wrong, or --workdir is missing.
-    SystemExit: help was asked for (0), or tyro refused a flag (2).
+    SystemExit: help or the list of experiments was asked for (0), or tyro
+      refused a flag (2).
   """
+  if '--list' in argv:
+    print(listing(experiments))
+    raise SystemExit(0)
   program = 'python -m experiments.train'
   place, rest = tyro.cli(
     _Place, args=argv, prog=program, add_help=False, return_unknown_args=True
@@ -196,34 +201,39 @@ def _check_name(name: str, experiments: Mapping[str, ModuleType]) -> None:
     near = difflib.get_close_matches(name, experiments, n=1, cutoff=0.4)
     guess = f'; did you mean {near[0]}?' if near else '.'
     raise UserError(
-      f'there is no experiment {name!r}{guess} '
-      f'Experiments: {", ".join(experiments)}'
+      f'there is no experiment {name!r}{guess} All experiments: --list'
     )
 
 
-def _description(name: str, experiments: Mapping[str, ModuleType]) -> str:
-  """The experiment's first words, and the names of all."""
-  opening = (experiments[name].__doc__ or name).strip().partition('\n\n')[0]
-  names = f'Experiments: {", ".join(experiments)}'
-  # tyro joins lines, unless they are indented.
-  names = textwrap.fill(
-    names,
-    80,
-    initial_indent=' ',
-    subsequent_indent='  ',
-    break_on_hyphens=False,
+def listing(experiments: Mapping[str, ModuleType]) -> str:
+  """The experiments, each with what it says of itself first."""
+  column = max(map(len, experiments)) + 2
+  return '\n'.join(
+    textwrap.fill(
+      f'{name:{column}}{_opening(name, experiment)}',
+      80,
+      subsequent_indent=' ' * column,
+      break_on_hyphens=False,
+    )
+    for name, experiment in experiments.items()
   )
-  return f'{" ".join(opening.split())}\n{names}'
+
+
+def _description(name: str, experiments: Mapping[str, ModuleType]) -> str:
+  # tyro joins lines, unless they are indented.
+  return f'{_opening(name, experiments[name])}\n Other experiments: --list'
+
+
+def _opening(name: str, experiment: ModuleType) -> str:
+  """The first paragraph of an experiment's docstring, on one line."""
+  text = (experiment.__doc__ or name).strip().partition('\n\n')[0]
+  return ' '.join(text.split())
 
 
 def save(run: Run) -> None:
   """Writes the experiment's name and numbers to the workdir's config.json."""
-  text = json.dumps(
-    {'experiment': run.name, 'config': dataclasses.asdict(run.config)}, indent=2
-  )
-  part = run.workdir / f'{FILE}.part'
-  part.write_text(text + '\n')
-  os.replace(part, run.workdir / FILE)
+  numbers = dataclasses.asdict(run.config)
+  write_json(run.workdir / FILE, {'experiment': run.name, 'config': numbers})
 
 
 def load(workdir: Path, experiments: Mapping[str, ModuleType]) -> Run:
