@@ -18,6 +18,7 @@ Own networks play through `jgan.standard_gan`, another game is a tuple of
 """
 
 from jgan import (
+  ada,
   augment,
   gradients,
   initializers,
@@ -56,6 +57,7 @@ __all__ = [
   'Tracker',
   'TrainState',
   'Variables',
+  'ada',
   'augment',
   'average_metrics',
   'example_keys',
