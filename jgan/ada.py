@@ -162,6 +162,29 @@ def adaptive(
   return augment, Tracker(start, update)
 
 
+def scheduled(
+  strengths: Strengths, p: Callable[[Array], Array]
+) -> tuple[Augment, Tracker]:
+  """Augmentation whose p is a function of the discriminator's moves so far.
+
+  Args:
+    strengths: of each transformation.
+    p: in [0, 1], such as `jgan.schedules.cosine(0, 0.55, steps)`.
+
+  Returns:
+    `augment` and `tracker`, as `standard_gan` takes them; what is tracked is
+    the number of 'moves'.
+  """
+
+  def augment(samples, keys, tracked):
+    return per_example(strengths)(samples, keys, p(tracked['moves']))
+
+  def update(tracked, real_logits, fake_logits):
+    return {'moves': tracked['moves'] + 1}
+
+  return augment, Tracker({'moves': jnp.int32(0)}, update)
+
+
 def per_example(
   strengths: Strengths,
 ) -> Callable[[Float[Array, 'n h w c'], Keys, Scalar], Array]:

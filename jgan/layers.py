@@ -261,13 +261,14 @@ class SelfAttention(nn.Module):
       raise ValueError(
         f'SelfAttention: height and width must be even, got {h} and {w}.'
       )
+    x = x.astype(self.dtype or x.dtype)
 
     def linear(features, name):
       layer = nn.Dense(
         features,
         use_bias=False,
         kernel_init=self.kernel_init,
-        dtype=self.dtype or x.dtype,
+        dtype=x.dtype,
         name=name,
       )
       return self.wrap(layer)
@@ -279,8 +280,10 @@ class SelfAttention(nn.Module):
     queries = linear(few, 'query')(x).reshape(n, h * w, few)
     keys = pooled(linear(few, 'key')(x))
     values = pooled(linear(half, 'value')(x))
-    scores = jnp.einsum('nqc,nkc->nqk', queries, keys)
-    weights = nn.softmax(scores.astype(jnp.float32)).astype(values.dtype)
+    scores = jnp.einsum(
+      'nqc,nkc->nqk', queries, keys, preferred_element_type=jnp.float32
+    )
+    weights = nn.softmax(scores).astype(x.dtype)
     seen = jnp.einsum('nqk,nkc->nqc', weights, values).reshape(n, h, w, half)
     gamma = self.param('gamma', nn.initializers.zeros, ())
     return x + gamma.astype(x.dtype) * linear(c, 'output')(seen)

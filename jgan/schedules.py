@@ -54,3 +54,26 @@ def ema_half_life(
     return jnp.exp2(-batch_size * n_critic / half_life)
 
   return decay
+
+
+def cosine(
+  start: float, end: float, steps: int
+) -> Callable[[Int[Array, '']], Float[Array, '']]:
+  r"""From one value to another over half a cosine; then it stays.
+
+  .. math:: e + (s - e) (1 + \cos(\pi \min(t / T, 1))) / 2
+
+  Args:
+    start: s, at step 0.
+    end: e, from step T on.
+    steps: T.
+
+  Returns:
+    A function of the step, also as optax takes it for hyperparameters.
+  """
+
+  def value(step):
+    share = jnp.minimum(step / steps, 1)
+    return end + (start - end) * (1 + jnp.cos(jnp.pi * share)) / 2
+
+  return value

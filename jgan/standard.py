@@ -68,6 +68,7 @@ def standard_gan(
   discriminator_optimizer: optax.GradientTransformation,
   latent: Latent,
   penalty: Penalty | None = None,
+  penalty_weight: float | Callable[[Array], Any] = 1.0,
   penalty_every: int = 1,
   augment: Augment | None = None,
   n_critic: int = 1,
@@ -102,10 +103,11 @@ def standard_gan(
       `jgan.latents.normal(128)` does. An entry `batch['latent']` replaces the
       draw, in losses and in sampling.
     penalty: `(critic, real, fake, keys) -> [n]`, added to the discriminator's
-      loss by its mean, weight included: for instance
-      `lambda critic, real, fake, keys: 5 * penalties.r1(critic, real)`. Real
+      loss by its mean: for instance `lambda critic, real, fake, keys:
+      penalties.r1(critic, real)`. Real
       and fake are what the discriminator sees, augmented and packed; keys are
       `[n]`, one for each.
+    penalty_weight: of that mean; a function of the step is a schedule.
     penalty_every: above 1, the penalty is a move of its own, labelled
       'penalty', in every so many steps and so many times as heavy (lazy
       regularisation, Karras et al., 2020, who also rescale Adam's learning rate
@@ -140,6 +142,7 @@ def standard_gan(
     loss=loss,
     latent=latent,
     penalty=penalty,
+    penalty_weight=penalty_weight,
     penalty_every=penalty_every,
     augment=augment,
     auxiliary=auxiliary,
@@ -178,6 +181,7 @@ class _Game:
   loss: AdversarialLoss
   latent: Latent
   penalty: Penalty | None
+  penalty_weight: float | Callable[[Array], Any]
   penalty_every: int
   augment: Augment | None
   auxiliary: Auxiliary | None
@@ -238,7 +242,7 @@ class _Game:
     losses = self.loss.discriminator(real_logits, fake_logits)
     terms = {'adversarial': losses.mean()}
     if self.penalty and not self.lazy:
-      terms['penalty'] = self._penalty(variables, batch, key)
+      terms['penalty'] = self._penalty(variables, batch, key, step)
     if self.auxiliary:
       _, term = self._auxiliary(variables, real, fake, latent, batch)
       terms['auxiliary'] = term
@@ -277,7 +281,7 @@ class _Game:
     key: PRNGKeyArray,
     step: Array,
   ) -> LossOutput:
-    penalty = self._penalty(variables, batch, key)
+    penalty = self._penalty(variables, batch, key, step)
     return LossOutput(self.penalty_every * penalty, {}, {'penalty': penalty})
 
   def _real(self, batch):
@@ -345,7 +349,7 @@ class _Game:
     logits = outputs['logits'].astype(jnp.float32)
     return {**outputs, 'logits': logits}, mutated
 
-  def _penalty(self, variables, batch, key):
+  def _penalty(self, variables, batch, key, step):
     fake, _ = self._generate(variables, self._draw(batch, key), batch, key)
     real_key, fake_key = (jax.random.fold_in(key, i) for i in (_REAL, _FAKE))
     label = self._packed_label(batch)
@@ -360,7 +364,9 @@ class _Game:
     real = self._seen(self._real(batch), batch, real_key, own)
     fake = self._seen(fake, batch, fake_key, own)
     keys = self._keys(key, _PENALTY, batch)[:: self.pack]
-    return self.penalty(critic, real, fake, keys).mean()
+    weight = self.penalty_weight
+    weight = weight(step) if callable(weight) else weight
+    return weight * self.penalty(critic, real, fake, keys).mean()
 
   def _auxiliary(self, variables, real, fake, latent, batch):
     """The means of the generator's and of the discriminator's term."""

@@ -20,6 +20,11 @@ DISTRIBUTIONS = {
     lambda size: jgan.latents.truncated_normal(size, 0.7),
     scipy.stats.truncnorm(-0.7, 0.7),
   ),
+  'noise before codes': (jgan.latents.codes, scipy.stats.uniform(-1, 2)),
+  'continuous codes': (
+    lambda size: jgan.latents.codes(0, continuous=size),
+    scipy.stats.uniform(-1, 2),
+  ),
 }
 
 
@@ -65,3 +70,37 @@ def test_truncation_needs_a_positive_threshold(threshold):
   message = f'truncated_normal: threshold must be positive, got {threshold}'
   with pytest.raises(ValueError, match=message):
     jgan.latents.truncated_normal(3, threshold)
+
+
+def test_categories_are_one_hot_and_equally_likely():
+  latents = draw(jgan.latents.codes(2, (3, 4), 1), 2000)
+  assert latents.shape == (2000, 2 + 3 + 4 + 1)
+  _, (three, four), _ = jgan.latents.split_codes(latents, (3, 4), 1)
+  for one_hot, size in ((three, 3), (four, 4)):
+    np.testing.assert_array_equal(jnp.sort(one_hot)[:, :-1], 0)
+    np.testing.assert_array_equal(one_hot.max(1), 1)
+    np.testing.assert_allclose(one_hot.mean(0), 1 / size, atol=0.04)
+  both = (three[:, 0] * four[:, 0]).mean()
+  assert float(both) == pytest.approx(1 / 12, abs=0.03)
+
+
+def test_chosen_codes_by_hand():
+  noise, continuous = jnp.array([[7.0, 8.0]]), jnp.array([[0.5]])
+  latent = jgan.latents.join_codes(
+    noise, jnp.array([[2, 0]]), continuous, (3, 2)
+  )
+  np.testing.assert_array_equal(latent, [[7, 8, 0, 0, 1, 1, 0, 0.5]])
+  parts = jgan.latents.split_codes(latent, (3, 2), 1)
+  np.testing.assert_array_equal(parts[0], noise)
+  np.testing.assert_array_equal(parts[1][0], [[0, 0, 1]])
+  np.testing.assert_array_equal(parts[1][1], [[1, 0]])
+  np.testing.assert_array_equal(parts[2], continuous)
+
+
+def test_codes_that_cannot_be_are_named():
+  with pytest.raises(ValueError, match=r'two values or more, got \(10, 1\)'):
+    jgan.latents.codes(3, (10, 1))
+  with pytest.raises(ValueError, match=r'categories=\(10,\).* got 2'):
+    jgan.latents.join_codes(
+      jnp.zeros((1, 3)), jnp.zeros((1, 2), int), jnp.zeros((1, 0)), (10,)
+    )

@@ -293,6 +293,54 @@ def test_spectral_norm_leaves_a_zero_kernel_alone():
   assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 
+def attended(x, params):
+  """Self-attention pixel by pixel, in float64."""
+  x = np.asarray(x, 'float64')
+  query, key, value, output = (
+    np.asarray(params[name]['kernel'], 'float64')
+    for name in ('query', 'key', 'value', 'output')
+  )
+  y = x.copy()
+  for example, out in zip(x, y, strict=True):
+    squares = [
+      example[i : i + 2, j : j + 2].reshape(4, -1)
+      for i in range(0, x.shape[1], 2)
+      for j in range(0, x.shape[2], 2)
+    ]
+    keys = np.stack([(pixels @ key).max(0) for pixels in squares])
+    values = np.stack([(pixels @ value).max(0) for pixels in squares])
+    for i, j in np.ndindex(x.shape[1:3]):
+      weights = np.exp(keys @ (example[i, j] @ query))
+      seen = (weights / weights.sum()) @ values
+      out[i, j] += float(params['gamma']) * seen @ output
+  return y
+
+
+def test_self_attention_is_the_sum_over_all_pixels():
+  x = normal(2, 4, 6, 16)
+  layer = layers.SelfAttention()
+  variables = made(layer, x)
+  kernels = jax.tree.map(lambda v: v - 0.9 * (v.ndim > 0), variables['params'])
+  y = jax.jit(layer.apply)({'params': kernels}, x)
+  expected = attended(x, kernels)
+  np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+  assert np.abs(expected - x).max() > 1
+
+
+def test_self_attention_starts_as_the_identity():
+  x = normal(2, 4, 4, 3)  # fewer channels than a query takes an eighth of
+  y, variables = jax.jit(layers.SelfAttention().init_with_output)(
+    jax.random.key(0), x
+  )
+  np.testing.assert_array_equal(y, x)
+  assert float(variables['params']['gamma']) == 0
+
+
+def test_self_attention_of_odd_sizes_is_refused():
+  with pytest.raises(ValueError, match='must be even, got 4 and 5'):
+    layers.SelfAttention().init(jax.random.key(0), jnp.zeros((1, 4, 5, 8)))
+
+
 # spatial sizes, kernel, strides
 CONVOLUTIONS = [
   ((7,), (25,), (4,)),  # WaveGAN's
@@ -358,6 +406,7 @@ def test_kernel_smaller_than_the_stride_is_refused(kernel, strides):
       {},
     ),
     (layers.ConvTranspose(3, (4, 4), (2, 2), dtype=jnp.bfloat16), (X,), {}),
+    (layers.SelfAttention(dtype=jnp.bfloat16), (X,), {}),
     (
       layers.SpectralNorm(nn.Conv(3, (3, 3), dtype=jnp.bfloat16)),
       (X,),

@@ -30,3 +30,10 @@ def test_ramp_up_shortens_the_half_life_of_the_first_steps():
 def test_what_is_not_positive_is_refused(wrong):
   with pytest.raises(ValueError, match='needs positive arguments'):
     schedules.ema_half_life(**{'images': 10, 'batch_size': 2, **wrong})
+
+
+def test_cosine_goes_from_one_value_to_the_other_and_stays():
+  value = schedules.cosine(2.0, 1.0, 100)
+  at = [float(value(jnp.int32(step))) for step in (0, 50, 100, 1000)]
+  assert at == pytest.approx([2, 1.5, 1, 1])
+  assert float(value(25)) == pytest.approx(1 + (1 + 0.5**0.5) / 2)

@@ -241,6 +241,16 @@ def test_penalty_is_added_with_its_weight():
   )
 
 
+def test_weight_of_the_penalty_may_follow_the_step():
+  gan = game(
+    penalty=lambda critic, real, fake, keys: jgan.penalties.r1(critic, real),
+    penalty_weight=lambda step: 2.0**step,
+  )
+  loss = player(gan, 'discriminator').loss
+  told = loss(VARIABLES, batch(), key(), jnp.int32(3)).metrics
+  assert float(told['penalty']) == pytest.approx(8 * float((V**2).sum()))
+
+
 def test_penalty_sees_what_the_discriminator_sees():
   given = {}
 

@@ -1,7 +1,33 @@
 """One paper, one file: reference, modules, one function that returns a GAN."""
 
+from jgan.models.acgan import acgan
+from jgan.models.biggan import biggan
+from jgan.models.cgan import cgan
 from jgan.models.dcgan import dcgan
+from jgan.models.dragan import dragan
+from jgan.models.infogan import infogan
 from jgan.models.lsgan import lsgan
 from jgan.models.mlp import mlp
+from jgan.models.r3gan import r3gan
+from jgan.models.sagan import sagan
+from jgan.models.sngan import sngan
+from jgan.models.stylegan2 import stylegan2
+from jgan.models.wgan import wgan
+from jgan.models.wgan_gp import wgan_gp
 
-__all__ = ['dcgan', 'lsgan', 'mlp']
+__all__ = [
+  'acgan',
+  'biggan',
+  'cgan',
+  'dcgan',
+  'dragan',
+  'infogan',
+  'lsgan',
+  'mlp',
+  'r3gan',
+  'sagan',
+  'sngan',
+  'stylegan2',
+  'wgan',
+  'wgan_gp',
+]

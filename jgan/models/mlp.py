@@ -81,9 +81,14 @@ class Discriminator(nn.Module):
     x = nn.Dropout(0.4 * self.dropout, deterministic=not train)(x)
     for _ in range(self.depth):
       x = nn.Dense(self.width * self.pieces, dtype=self.dtype)(x)
-      x = x.reshape(-1, self.width, self.pieces).max(-1)
+      x = maxout(x, self.pieces)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
     return nn.Dense(1, dtype=self.dtype)(x).astype(jnp.float32)[:, 0]
+
+
+def maxout(x: Float[Array, 'n m'], pieces: int) -> Float[Array, 'n k']:
+  """The largest of each unit's linear pieces, which lie side by side."""
+  return x.reshape(x.shape[0], -1, pieces).max(-1)
 
 
 def mlp(

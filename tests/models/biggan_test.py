@@ -1,0 +1,165 @@
+"""BigGAN's sizes and parts, and ReACGAN's loss."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jgan
+from jgan.models.biggan import (
+  Generator,
+  d2d_ce_term,
+  data_to_data_cross_entropy,
+  orthogonal_regularization,
+)
+
+LABEL = jnp.array([0, 1, 0, 2], jnp.int32)
+
+
+def counted(gan):
+  like = {'image': jnp.zeros((2, 32, 32, 3)), 'label': jnp.zeros(2, jnp.int32)}
+  state = jax.eval_shape(
+    functools.partial(jgan.init, gan), jax.random.key(0), like
+  )
+  return {
+    name: sum(x.size for x in jax.tree.leaves(own['params']))
+    for name, own in state.variables.items()
+  }
+
+
+def test_parameter_counts_for_cifar10():
+  square = 9 * 256 * 256
+  norms = 2 * 2 * 10 * 256
+  up = 2 * square + 256 * 256 + norms
+  generator = 128 * 4096 + 4096 + 3 * up + 2 * 256 + 9 * 256 * 3 + 3
+  first = (9 * 3 * 256 + 256) + (square + 256) + (3 * 256 + 256)
+  down = 2 * (square + 256) + 256 * 256 + 256
+  plain = 2 * (square + 256)
+  discriminator = first + down + 2 * plain + 257 + 10 * 256
+  assert counted(jgan.models.biggan()) == {
+    'generator': generator,
+    'discriminator': discriminator,
+  }
+  assert round(generator / 1e6, 1) == 4.3
+  assert round(discriminator / 1e6, 1) == 4.2
+
+
+def test_shared_embeddings_and_parts_of_the_latent_reach_every_block():
+  network = Generator(8, 1, 3, width=4, shared_dim=5, skip=True)
+  latent = jax.random.normal(jax.random.key(0), (2, 4))
+  label = jnp.array([0, 1], jnp.int32)
+  variables = network.init(jax.random.key(1), latent, label, train=True)
+  params = variables['params']
+  assert params['Dense_0']['kernel'].shape == (3, 5)
+  kernels = [
+    leaf.shape
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    if path[-2].key in ('scale', 'bias') and path[-1].key == 'kernel'
+  ]
+  assert kernels == [(5 + 2, 4)] * 4  # two norms, scale and bias each
+
+  def picture(latent):
+    return network.apply(variables, latent, label, train=False)
+
+  # The block's own part alone changes the picture too.
+  moved = latent.at[:, 2:].add(3.0)
+  assert not np.allclose(picture(latent), picture(moved), atol=1e-6)
+
+
+def test_orthogonal_regularization_is_the_gradient_of_its_penalty():
+  params = {
+    'layer': {
+      'kernel': jax.random.normal(jax.random.key(0), (3, 3, 2, 4)),
+      'bias': jnp.ones(4),
+    }
+  }
+  zeros = jax.tree.map(jnp.zeros_like, params)
+
+  def penalty(params):
+    w = params['layer']['kernel'].reshape(-1, 4)
+    return 0.3 * ((w.T @ w * (1 - jnp.eye(4))) ** 2).sum() / 2
+
+  transform = orthogonal_regularization(0.3)
+  got, _ = transform.update(zeros, transform.init(params), params)
+  expected = jax.grad(penalty)(params)
+  for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_orthogonal_filters_stay_as_they_are():
+  params = {'kernel': 2 * jnp.eye(4)}
+  zeros = {'kernel': jnp.zeros((4, 4))}
+  got, _ = orthogonal_regularization(1.0).update(zeros, None, params)
+  np.testing.assert_array_equal(got['kernel'], zeros['kernel'])
+
+
+def test_data_to_data_cross_entropy_by_hand():
+  embedding = np.random.default_rng(0).normal(size=(4, 3))
+  embedding /= np.linalg.norm(embedding, axis=-1, keepdims=True)
+  proxy = np.random.default_rng(1).normal(size=(4, 3))
+  proxy /= np.linalg.norm(proxy, axis=-1, keepdims=True)
+  label = np.asarray(LABEL)
+  expected = []
+  for i in range(4):
+    own = min(embedding[i] @ proxy[i] - 0.9, 0) / 0.5
+    others = [
+      np.exp(max(embedding[i] @ embedding[j] - 0.1, 0) / 0.5)
+      for j in range(4)
+      if label[j] != label[i]
+    ]
+    expected.append(-np.log(np.exp(own) / (np.exp(own) + sum(others))))
+  got = data_to_data_cross_entropy(
+    jnp.asarray(embedding, jnp.float32),
+    jnp.asarray(proxy, jnp.float32),
+    LABEL,
+    margin=0.9,
+  )
+  np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_its_gradient_is_finite_where_all_have_one_class():
+  same = jnp.zeros(3, jnp.int32)
+  x = jnp.eye(3)
+  slope = jax.grad(
+    lambda x: data_to_data_cross_entropy(x, jnp.roll(x, 1, 0), same).sum()
+  )(x)
+  assert np.isfinite(slope).all()
+
+
+def test_reacgan_plays_without_projection():
+  gan = jgan.models.biggan(
+    8,
+    num_classes=3,
+    width=1,
+    latent_dim=4,
+    embedding_dim=6,
+    auxiliary=d2d_ce_term(),
+    n_critic=1,
+  )
+  batch = {
+    'image': jax.random.normal(jax.random.key(2), (4, 8, 8, 3)),
+    'label': LABEL,
+  }
+  state = jgan.init(gan, jax.random.key(0), batch)
+  state, metrics = jgan.train_step(gan, state, batch, jax.random.key(1))
+  for player in ('discriminator', 'generator'):
+    assert float(metrics[f'{player}/auxiliary']) > 0
+    assert np.isfinite(float(metrics[f'{player}/gradient_norm']))
+  moments = optax.tree.get(state.opt_state['discriminator'], 'nu')
+  assert float(moments['proxy']['kernel'].max()) > 0
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'resolution': 48}, 'power of two of at least 8, got 48'),
+    ({'num_classes': 1}, 'two classes or more, got 1'),
+    ({'skip': True, 'latent_dim': 130}, 'divides by 4, got latent_dim=130'),
+  ],
+)
+def test_what_cannot_be_built_is_refused(options, message):
+  with pytest.raises(ValueError, match=message):
+    jgan.models.biggan(**options)

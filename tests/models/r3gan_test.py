@@ -1,0 +1,136 @@
+"""R3GAN's sizes, its start, and its resampling."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jgan
+from jgan.models.r3gan import Block, downsample, upsample
+
+SMALL = {'widths': (6, 4), 'blocks': 1, 'group': 4, 'latent_dim': 3}
+
+
+def batch(side=8, n=4):
+  image = np.random.default_rng(0).normal(size=(n, side, side, 3))
+  label = jnp.arange(n, dtype=jnp.int32) % 3
+  return {'image': jnp.asarray(image, jnp.float32), 'label': label}
+
+
+def test_parameter_counts_are_the_papers_but_for_the_biases():
+  gan = jgan.models.r3gan(num_classes=10)
+  like = {'image': jnp.zeros((2, 32, 32, 3)), 'label': jnp.zeros(2, jnp.int32)}
+  state = jax.eval_shape(
+    functools.partial(jgan.init, gan), jax.random.key(0), like
+  )
+  counted = {}
+  for name, own in state.variables.items():
+    for path, leaf in jax.tree_util.tree_leaves_with_path(own['params']):
+      kind = 'bias' if path[-1].key == 'bias' else 'rest'
+      counted[name, kind] = counted.get((name, kind), 0) + leaf.size
+  # Eight blocks of 768 to 1536 channels and back, in groups of 16.
+  blocks = 8 * (2 * 768 * 1536 + 9 * 16 * 1536)
+  basis = 16 * 768
+  generator = basis + 10 * 64 + 128 * 768 + 768 * 3
+  discriminator = 3 * 768 + basis + 768 * 768 + 10 * 768
+  assert counted == {
+    ('generator', 'rest'): blocks + generator,
+    ('discriminator', 'rest'): blocks + discriminator,
+    ('generator', 'bias'): 8 * 2 * 1536,
+    ('discriminator', 'bias'): 8 * 2 * 1536,
+  }
+  assert round((blocks + generator) / 1e6, 2) == 20.76  # as published
+  assert round((blocks + discriminator) / 1e6, 2) == 21.26
+
+
+def test_blocks_start_as_the_identity():
+  x = batch()['image'][..., :2]
+  block = Block(depth=2, group=4)
+  variables = block.init(jax.random.key(0), x)
+  np.testing.assert_array_equal(block.apply(variables, x), x)
+  inner = variables['params']['expand']['kernel']
+  gain = np.sqrt(2 / 1.04) * 2**-0.25 / np.sqrt(2)
+  assert float(inner.std()) == pytest.approx(gain, rel=0.5)
+
+
+def test_groups_are_apart():
+  x = batch()['image'].repeat(2, -1)[..., :4]
+  block = Block(depth=1, group=4)
+  params = block.init(jax.random.key(0), x)['params']
+  assert params['mix']['kernel'].shape == (3, 3, 4, 8)
+  # The input's last channel reaches the second group's half alone.
+  params['expand']['kernel'] = jnp.zeros((1, 1, 4, 8)).at[0, 0, 3, 7].set(1.0)
+  params['contract']['kernel'] = jnp.eye(8)[None, None, :, :4]
+  np.testing.assert_array_equal(block.apply({'params': params}, x), x)
+
+
+def test_upsampling_puts_means_between_pixels():
+  row = jnp.array([1.0, 3.0, 5.0])
+  x = row[None, None, :, None] * jnp.ones((1, 2, 1, 1))
+  made = upsample(x)
+  assert made.shape == (1, 4, 6, 1)
+  np.testing.assert_allclose(made[0, 0, :, 0], [1, 2, 3, 4, 5, 2.5])
+  np.testing.assert_allclose(made[0, 1, :, 0], [1, 2, 3, 4, 5, 2.5])
+
+
+def test_downsampling_weighs_one_two_one():
+  row = jnp.array([4.0, 8.0, 12.0, 16.0])
+  x = row[None, None, :, None] * jnp.ones((1, 6, 1, 1))
+  made = downsample(x)
+  assert made.shape == (1, 3, 2, 1)
+  np.testing.assert_allclose(made[0, 1, :, 0], [4, 12])
+  np.testing.assert_allclose(made[0, 0, :, 0], [3, 9])  # zeros beyond the edge
+
+
+def test_up_and_down_are_adjoint_to_a_factor():
+  x, y = jnp.asarray(np.random.default_rng(1).normal(size=(2, 1, 8, 8, 2)))
+  y = y[:, :4, :4]
+  one = (downsample(x) * y).sum()
+  other = (x * upsample(y)).sum() / 4
+  assert float(one) == pytest.approx(float(other), rel=1e-5)
+
+
+def test_schedules_reach_the_optimizers_and_the_penalty():
+  gan = jgan.models.r3gan(
+    8, num_classes=3, batch_size=4, images=8, augmentation=0.5, **SMALL
+  )
+  state = jgan.init(gan, jax.random.key(0), batch())
+  penalties = []
+  for _ in range(3):
+    state, metrics = jgan.train_step(gan, state, batch(), jax.random.key(1))
+    penalties.append(float(metrics['discriminator/penalty']))
+    assert all(np.isfinite(x) for x in metrics.values())
+  for opt_state in state.opt_state.values():
+    used = optax.tree.get(opt_state, 'hyperparams')
+    assert float(used['learning_rate']) == pytest.approx(5e-5)
+    assert float(used['b2']) == pytest.approx(0.99)
+  assert penalties[2] < 0.5 * penalties[0]  # gamma, to a tenth
+  tracked = state.variables['discriminator']['tracked']
+  assert int(tracked['moves']) == 3
+
+
+def test_the_average_starts_as_the_newest_params():
+  gan = jgan.models.r3gan(8, num_classes=3, batch_size=4, images=400, **SMALL)
+  state = jgan.init(gan, jax.random.key(0), batch())
+  state, _ = jgan.train_step(gan, state, batch(), jax.random.key(1))
+  for average, now in zip(
+    jax.tree.leaves(state.ema_params['generator']),
+    jax.tree.leaves(state.variables['generator']['params']),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(average, now)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'resolution': 16}, '2 widths are for 8 pixels, got a resolution of 16'),
+    ({'group': 5}, r'a group of 5 channels must divide .* got \(6, 4\)'),
+  ],
+)
+def test_what_cannot_be_built_is_refused(options, message):
+  with pytest.raises(ValueError, match=message):
+    jgan.models.r3gan(**{'resolution': 8, **SMALL, **options})

@@ -1,0 +1,70 @@
+"""WGAN-GP: sizes, a critic of single pictures, and the penalty's weight."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+from games import assert_close
+
+import jgan
+from jgan.models.wgan_gp import Critic, wgan_gp
+
+key = jax.random.key
+
+
+def test_parameter_counts():
+  batch = {'image': jnp.zeros((2, 32, 32, 3))}
+  state = jax.eval_shape(partial(jgan.init, wgan_gp()), key(0), batch)
+  counted = {
+    name: sum(x.size for x in jax.tree.leaves(own['params']))
+    for name, own in state.variables.items()
+  }
+  kernel, norm = 9 * 128**2, 2 * 128
+  up = 2 * kernel + 128**2 + 2 * norm
+  first = 27 * 128 + 128 + kernel + 128 + 3 * 128 + 128
+  down = 2 * (kernel + 128) + 128**2 + 128
+  assert counted == {
+    'generator': 129 * 16 * 128 + 3 * up + norm + 9 * 128 * 3 + 3,
+    'discriminator': first + down + 4 * (kernel + 128) + 128,
+  }
+
+
+def test_the_critic_judges_each_picture_by_itself():
+  image = jax.random.normal(key(1), (4, 8, 8, 3))
+  critic = Critic(4)
+
+  @jax.jit
+  def values():
+    variables = critic.init(key(0), image, None, train=True)
+    apply = partial(critic.apply, variables, label=None, train=True)
+    return apply(image), apply(image[:1]), apply(2 * image)[0]
+
+  together, alone, louder = values()
+  assert_close(together[:1], alone, 1e-6)
+  # Without biases, as it starts, it grows with the picture: no norm is in it.
+  assert_close(louder, 2 * together[0], 1e-6)
+
+
+def test_the_penalty_is_of_slope_1_and_ten_times_as_heavy():
+  batch = {'image': jnp.tanh(jax.random.normal(key(1), (4, 8, 8, 3)))}
+  weights = {'the default': {}, 'none': {'penalty_weight': 0.0}}
+  games = {
+    name: wgan_gp(8, generator_width=2, critic_width=4, latent_dim=2, **weight)
+    for name, weight in weights.items()
+  }
+
+  @jax.jit
+  def losses():
+    zero = jnp.zeros((), int)
+    variables = jgan.init(games['none'], key(0), batch).variables
+    # A critic whose value is 0 everywhere has slope 0, one from 1.
+    flat = jax.tree.map(jnp.zeros_like, variables['discriminator'])
+    flat = {**variables, 'discriminator': flat}
+    return {
+      name: game.players[0].loss(flat, batch, key(2), zero).loss
+      for name, game in games.items()
+    }
+
+  found = jax.tree.map(float, losses())
+  assert found == {'the default': pytest.approx(10), 'none': 0}
