@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: train test lint format notebook digit-classifier test-oracles \
-  test-matrix test-one clean
+.PHONY: train test lint format notebook digit-classifier benchmark \
+  test-oracles test-matrix test-one clean
 
 train: $(VENV)/digits
 	$(BIN)/python -m experiments.train --workdir=runs/digits
@@ -28,6 +28,11 @@ notebook: $(VENV)/test
 digit-classifier: $(VENV)/digits
 	$(BIN)/python -m experiments.digit_classifier --data-dir='$(DATA)' \
 	  --out=experiments/digit_classifier.npz
+
+# Fetches Inception's weights the first time; COUNT=200 for a try.
+COUNT ?= 10000
+benchmark: $(VENV)/digits
+	$(BIN)/python -m experiments.benchmark inception --count=$(COUNT)
 
 # Scores against other implementations of them.
 test-oracles: $(VENV)/test

@@ -1,6 +1,7 @@
 """What the experiments with a DCGAN share: its numbers, and it."""
 
 import dataclasses
+from typing import Any
 
 import jgan
 from experiments import config as base
@@ -25,8 +26,17 @@ class Config(base.Config):
   """of the generator sampled from"""
 
 
-def make_gan(config: Config, resolution: int, channels: int) -> jgan.GAN:
-  """The DCGAN of these numbers for pictures of this form."""
+def make_gan(
+  config: Config, resolution: int, channels: int, **options: Any
+) -> jgan.GAN:
+  """The DCGAN of these numbers for pictures of this form.
+
+  Args:
+    config: the numbers.
+    resolution: height and width of the pictures.
+    channels: of the pictures.
+    **options: other arguments of `jgan.standard_gan`.
+  """
   return jgan.models.dcgan(
     resolution=resolution,
     channels=channels,
@@ -35,4 +45,5 @@ def make_gan(config: Config, resolution: int, channels: int) -> jgan.GAN:
     width=config.width,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
+    **options,
   )

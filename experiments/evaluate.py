@@ -3,6 +3,10 @@
 A score is a number with its protocol: which network's features, how pictures
 came to its size, how many reals and fakes of what, from which params. So the
 table that is printed, and evaluation.json, hold both, with an interval of 95%.
+
+Pictures are decoded, or made, as they are needed, and memory is that of their
+features. Two kinds lie in it whole: a run's own data, as in training, and
+compressed npz files.
 """
 
 import dataclasses
@@ -20,8 +24,10 @@ from experiments import data, pictures, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
 from experiments.files import write_json
+from experiments.sampler import Samples
 from experiments.scoring import (
   EXTRACTORS,
+  Features,
   Pictures,
   Score,
   default_extractor,
@@ -93,16 +99,21 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
     workdir = Path(arguments.workdir).expanduser()
     run = configs.load(workdir, train.EXPERIMENTS)
     experiment = train.EXPERIMENTS[run.name]
-  real, fake, held_out = compared(arguments, run)
   name = arguments.extractor or default_extractor(experiment)
   if name not in EXTRACTORS:
     raise UserError(f'--extractor={name} is none of {", ".join(EXTRACTORS)}')
+  real, fake, held_out = compared(arguments, run)
+  labelled = all('label' in _first(each) for each in (real, fake))
+  if arguments.classes and not labelled:
+    raise UserError('--classes needs labels of reals and fakes')
   extractor = EXTRACTORS[name]()
   of_real, of_fake = extract_cached(extractor, real), extract(extractor, fake)
   of_held_out = held_out and extract_cached(extractor, held_out)
   found = scores(of_real, of_fake, of_held_out, resamples=arguments.resamples)
   if arguments.classes:
-    found |= class_distances(real, of_real.features, fake, of_fake.features)
+    found |= class_distances(of_real, of_fake)
+  if extractor.counts_modes:
+    found |= modes(of_fake)
   report = {
     'protocol': protocol(arguments, extractor, real, fake, held_out),
     'scores': {
@@ -111,7 +122,7 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
     },
   }
   output = Path(arguments.output or arguments.workdir or '.').expanduser()
-  image = neighbours(real, of_real.features, fake, of_fake.features)
+  image = neighbours(real, of_real, fake, of_fake)
   pictures.save_png(output / 'neighbours.png', image)
   write_json(output / 'evaluation.json', report)
   return report
@@ -123,25 +134,25 @@ def compared(
   """Reals, fakes and held-out reals, as the arguments name them."""
   if run is not None:
     source = train.EXPERIMENTS[run.name].make_data(run.config)
-    held = source[np.arange(len(source))]
-    real = Pictures(f'data of {run.name}', held['image'], held.get('label'))
+    real = Pictures(f'data of {run.name}', source)
     fake = load(arguments.workdir, arguments)
+    shape = _shape(fake)
   else:
     fake = load(arguments.fake, arguments)
-    real = load(arguments.real, arguments, fake.image.shape[1])
+    shape = _shape(fake)
+    real = load(arguments.real, arguments, shape[0])
   held_out = arguments.held_out and load(
-    arguments.held_out, arguments, fake.image.shape[1]
+    arguments.held_out, arguments, shape[0]
   )
   real, fake, held_out = (
     each and picked(each, arguments.count, arguments.seed)
     for each in (real, fake, held_out)
   )
   for each in (real, held_out):
-    if each and each.image.shape[1:] != fake.image.shape[1:]:
+    if each and _shape(each) != shape:
       raise UserError(
-        f'{each.name} has pictures of {list(each.image.shape[1:])} and '
-        f'{fake.name} of {list(fake.image.shape[1:])}: height, width and '
-        'channels must agree'
+        f'{each.name} has pictures of {list(_shape(each))} and {fake.name} of '
+        f'{list(shape)}: height, width and channels must agree'
       )
   return real, fake, held_out or None
 
@@ -155,24 +166,21 @@ def load(name: str, arguments: Arguments, side: int | None = None) -> Pictures:
   path = Path(name).expanduser()
   if (path / configs.FILE).is_file():
     generate = sample.load(path, arguments.best)
-    images = data.to_uint8(generate(arguments.count, arguments.seed))
-    label = generate.conditions(arguments.count).get('label')
     params = 'averaged' if generate.state.ema_params else 'live'
     told = f'{name}, step {int(generate.state.step)}, {params} params'
-    return Pictures(told, images, label)
+    return Pictures(told, Samples(generate, arguments.count, arguments.seed))
   if path.is_dir():
-    source, _ = data.folder(path, _side(path))
-    return Pictures(name, source.arrays['image'], source.arrays.get('label'))
+    return Pictures(name, data.folder_source(path, _side(path)))
   if path.suffix == '.npz':
-    return _npz(path)
+    return Pictures(name, data.npz_source(path))
   set_name, colon, split = name.partition(':')
   if not colon:
     raise UserError(
       f'{name} is no folder, no .npz file and no set:split of '
       'tensorflow-datasets, such as cifar10:test'
     )
-  source = data.tfds_images(set_name, arguments.data_dir or None, split, side)
-  return Pictures(name, source.arrays['image'], source.arrays.get('label'))
+  source = data.tfds_source(set_name, arguments.data_dir or None, split, side)
+  return Pictures(name, source)
 
 
 def protocol(
@@ -188,11 +196,11 @@ def protocol(
     'weights_sha256': extractor.sha256,
     'resize': extractor.resize,
     'real': real.name,
-    'real_count': len(real.image),
+    'real_count': len(real.source),
     'fake': fake.name,
-    'fake_count': len(fake.image),
+    'fake_count': len(fake.source),
     'held_out': held_out and held_out.name,
-    'held_out_count': held_out and len(held_out.image),
+    'held_out_count': held_out and len(held_out.source),
     'seed': arguments.seed,
     'interval': f'95%, of {arguments.resamples} halves of the samples',
     'device': jax.devices()[0].device_kind,
@@ -201,13 +209,15 @@ def protocol(
 
 
 def class_distances(
-  real: Pictures, of_real: np.ndarray, fake: Pictures, of_fake: np.ndarray
+  of_real: Features, of_fake: Features
 ) -> Mapping[str, Score]:
   """The Frechet distance of each class, and their mean."""
-  if real.label is None or fake.label is None:
-    raise UserError('--classes needs labels of reals and fakes')
   found = metrics.per_class(
-    metrics.frechet_distance, of_real, real.label, of_fake, fake.label
+    metrics.frechet_distance,
+    of_real.features,
+    of_real.label,
+    of_fake.features,
+    of_fake.label,
   )
   mean = float(np.mean(list(found.values())))
   return {'frechet_distance_of_classes': Score(mean)} | {
@@ -216,22 +226,32 @@ def class_distances(
   }
 
 
+def modes(of_fake: Features) -> Mapping[str, Score]:
+  """How many of the extractor's classes occur, and their KL from uniform."""
+  classes = of_fake.probabilities.shape[-1]
+  labels = of_fake.probabilities.argmax(-1)
+  found = metrics.label_coverage(labels, classes)
+  return {
+    f'modes_of_{classes}': Score(found.modes),
+    'modes_kl': Score(found.kl),
+  }
+
+
 def neighbours(
-  real: Pictures, of_real: np.ndarray, fake: Pictures, of_fake: np.ndarray
+  real: Pictures, of_real: Features, fake: Pictures, of_fake: Features
 ) -> np.ndarray:
   """A grid of fakes that are nearest to a real, each with its three nearest."""
-  found = metrics.nearest_neighbours(of_fake, of_real, k=3)
+  found = metrics.nearest_neighbours(of_fake.features, of_real.features, k=3)
   order = np.argsort(found.distances[:, 0])
   closest = order[:10]
-  if fake.label is not None:  # the closest of each class, of ten at most
-    classes = np.unique(fake.label)[:10]
-    closest = [order[fake.label[order] == label][0] for label in classes]
-  rows = [
-    image
-    for i in closest
-    for image in (fake.image[i], *real.image[found.indices[i]])
-  ]
-  return pictures.grid(np.stack(rows), columns=4)
+  label = of_fake.label
+  if label is not None:  # the closest of each class, of ten at most
+    first = [order[label[order] == x][0] for x in np.unique(label)[:10]]
+    closest = np.array(first)
+  fakes = fake.source[closest]['image'][:, None]
+  reals = real.source[found.indices[closest].ravel()]['image']
+  rows = np.concatenate([fakes, reals.reshape(-1, 3, *reals.shape[1:])], 1)
+  return pictures.grid(rows.reshape(-1, *reals.shape[1:]), columns=4)
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -262,18 +282,13 @@ def _side(folder: Path) -> int:
     return min(image.size)
 
 
-def _npz(path: Path) -> Pictures:
-  with np.load(path) as stored:
-    names = list(stored)
-    name = 'image' if 'image' in names else names[0]
-    images = stored[name]
-    label = stored['label'] if 'label' in names else None
-  if images.ndim != 4 or images.dtype != np.uint8:
-    raise UserError(
-      f'{path}: {name} must be uint8 [n, height, width, channels], got '
-      f'{images.dtype} {list(images.shape)}'
-    )
-  return Pictures(str(path), images, label)
+def _first(of: Pictures) -> Mapping[str, np.ndarray]:
+  return of.source[np.arange(1)]
+
+
+def _shape(of: Pictures) -> tuple[int, ...]:
+  """Height, width and channels."""
+  return _first(of)['image'].shape[1:]
 
 
 if __name__ == '__main__':

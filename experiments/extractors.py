@@ -49,6 +49,8 @@ class Extractor(NamedTuple):
       ValueError: pictures of another form.
     dimensions: of the features.
     has_classes: whether there are probabilities.
+    counts_modes: whether the classes are modes of the data, equally frequent,
+      by which samples are counted.
   """
 
   name: str
@@ -57,6 +59,7 @@ class Extractor(NamedTuple):
   features: Callable[[ArrayLike], Features]
   dimensions: int
   has_classes: bool
+  counts_modes: bool = False
 
 
 def inception(
@@ -141,14 +144,8 @@ def stacked_digits_classifier(
   """The classifier of digits on each channel of colour pictures.
 
   For Stacked MNIST: the features of the three digits one after the other, and
-  the probabilities of its 1000 classes, `100 * red + 10 * green + blue`.
-
-  Args:
-    weights: an npz of `experiments.digit_classifier`; None for the package's.
-
-  Raises:
-    FileNotFoundError: there is no such file.
-    ValueError: it holds something else.
+  the probabilities of its 1000 classes, `100 * red + 10 * green + blue`. The
+  weights, and the errors about them, are those of `digits_classifier`.
   """
   variables, sha256 = _digit_weights(weights)
   return Extractor(
@@ -157,7 +154,8 @@ def stacked_digits_classifier(
     'padded',
     functools.partial(_stacked_digits, variables),
     3 * DigitClassifier.dimensions,
-    True,
+    has_classes=True,
+    counts_modes=True,
   )
 
 

@@ -34,6 +34,11 @@ def read_batch(workdir: Path) -> dict[str, jax.ShapeDtypeStruct]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
   """Writes a file of JSON, whole or not at all."""
+  write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def write_text(path: Path, content: str) -> None:
+  """Writes a file of text in UTF-8, whole or not at all."""
   part = path.with_name(f'{path.name}.part')
-  part.write_text(json.dumps(content, indent=2) + '\n')
+  part.write_text(content, 'utf-8')
   os.replace(part, path)

@@ -4,10 +4,14 @@ In Python, two lines:
 
   generate = experiments.sample.load('runs/digits')
   images = generate(64, seed=1)  # [64, height, width, channels], in [-1, 1]
+
+With classes, `--label 3` or `label=3` makes threes alone, and `--label 3 5` or
+`label=(3, 5)` threes and fives in turn.
 """
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,8 +41,10 @@ class Arguments:
   """how many samples"""
   seed: int = 0
   """decides the samples"""
-  label: int | None = None
-  """class of all; without it, each in turn"""
+  label: Annotated[
+    tuple[int, ...], tyro.conf.arg(metavar='INT ...', help_behavior_hint='')
+  ] = ()
+  """classes, in turn; by default all"""
   best: bool = False
   """the best by --evaluate-every, not the last"""
   grid: Annotated[str | None, tyro.conf.arg(metavar='FILE')] = None
@@ -59,7 +65,7 @@ def load(workdir: str | os.PathLike, best: bool = False) -> Sampler:
       `--evaluate-every` found, in place of the newest.
 
   Returns:
-    `generate(count, seed=0, label=None)`.
+    `generate(count, seed=0, label=None)`, where label is a class or several.
 
   Raises:
     UserError: there is no run, or no good checkpoint.
@@ -84,15 +90,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     Arguments, args=argv, prog='python -m experiments.sample'
   )
   generate = load(arguments.workdir, arguments.best)
-  count, label = arguments.count, arguments.label
+  count, label = arguments.count, arguments.label or None
   images = data.to_uint8(generate(count, arguments.seed, label))
   labels = generate.conditions(count, label).get('label')
   workdir = Path(os.path.expanduser(arguments.workdir))
   grid = arguments.grid or workdir / 'samples' / f'seed{arguments.seed}.png'
-  # Where each class comes in turn, a column is a class.
-  columns = generate.num_classes if label is None else None
   with building():
-    pictures.save_png(grid, pictures.grid(images, columns or None))
+    columns = _columns(count, len(label or range(generate.num_classes)))
+    pictures.save_png(grid, pictures.grid(images, columns))
     print(f'{count} samples on a grid: {grid}')
     if arguments.npz:
       _save_npz(arguments.npz, images, labels)
@@ -101,6 +106,13 @@ def main(argv: Sequence[str] | None = None) -> None:
       for i, image in enumerate(images):
         pictures.save_png(Path(arguments.png, f'{i:06}.png'), image)
       print(f'a PNG each: {arguments.png}')
+
+
+def _columns(count: int, classes: int) -> int | None:
+  """Pictures in a row, such that with classes in turn a column is a class."""
+  return (
+    classes * max(round(math.sqrt(count) / classes), 1) if classes else None
+  )
 
 
 def _save_npz(path: str, images: np.ndarray, labels: np.ndarray | None) -> None:

@@ -1,5 +1,6 @@
 """Any number of samples from a trained GAN, in chunks of one size."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -20,22 +21,26 @@ class Sampler(NamedTuple):
   num_classes: int
 
   def __call__(
-    self, count: int, seed: int = 0, label: int | None = None
+    self, count: int, seed: int = 0, label: int | Sequence[int] | None = None
   ) -> np.ndarray:
     """Makes `count` samples; number i depends on the seed and i alone.
 
     Args:
       count: how many, at least 1.
       seed: decides them.
-      label: the class of all; None for each class in turn.
+      label: the class of all, or several in turn; None for all in turn.
 
     Returns:
       Samples `[count, ...]`; pictures are float32 in [-1, 1].
 
     Raises:
-      UserError: count or label are out of range.
+      UserError: count or label are out of range, or there are no classes.
     """
-    conditions = self.conditions(count, label)
+    return self.make(self.conditions(count, label), seed)
+
+  def make(self, conditions: jgan.Batch, seed: int = 0) -> np.ndarray:
+    """Makes the samples that entries of `conditions` ask for, at least 1."""
+    count = len(conditions['index'])
     key = jax.random.key(seed)
     # Whole chunks, so that one compiled program serves all.
     chunks = [
@@ -45,17 +50,48 @@ class Sampler(NamedTuple):
     made = [jgan.sample(self.gan, self.state, chunk, key) for chunk in chunks]
     return np.concatenate(made)[:count]
 
-  def conditions(self, count: int, label: int | None = None) -> jgan.Batch:
+  def conditions(
+    self, count: int, label: int | Sequence[int] | None = None
+  ) -> jgan.Batch:
     """The numbers of the samples, and their labels where there are classes."""
     if count < 1:
       raise UserError(f'--count must be 1 or more, got {count}')
-    if label is not None and label not in range(self.num_classes):
-      limit = f'from 0 to {self.num_classes - 1}'
+    chosen = [] if label is None else np.atleast_1d(label).tolist()
+    if chosen and not self.num_classes:
       raise UserError(
-        f'--label={label} is no class of this model, whose labels are '
-        f'{limit if self.num_classes else "none"}'
+        f'--label={chosen[0]} needs a model with classes; this one was trained '
+        'without labels'
       )
-    return data.conditions(count, self.num_classes, label)
+    wrong = [x for x in chosen if x not in range(self.num_classes)]
+    if wrong:
+      raise UserError(
+        f'--label={wrong[0]} is no class of this model, whose labels are from '
+        f'0 to {self.num_classes - 1}'
+      )
+    return data.conditions(count, self.num_classes, chosen or None)
+
+
+class Samples:
+  """A source of samples, which are made each time they are asked for.
+
+  Args:
+    generate: makes them.
+    count: how many there are.
+    seed: decides them; their labels, where there are classes, come in turn.
+  """
+
+  def __init__(self, generate: Sampler, count: int, seed: int = 0):
+    self._generate, self._seed = generate, seed
+    self._conditions = generate.conditions(count)
+
+  def __len__(self) -> int:
+    return len(self._conditions['index'])
+
+  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    asked = {name: x[indices] for name, x in self._conditions.items()}
+    image = data.to_uint8(self._generate.make(asked, self._seed))
+    label = {'label': asked['label']} if 'label' in asked else {}
+    return {'image': image} | label
 
 
 def _chunk(x: np.ndarray, start: int) -> np.ndarray:

@@ -157,7 +157,8 @@ def measured(pool: Pool, extractor: Extractor, resamples: int = 10) -> Rows:
   real, held_out = parts.pop('real'), parts.pop('held out')
   fakes = {'none': parts.pop('none')}
   for name, images in altered(pool).items():
-    fakes[name] = scoring.extract(extractor, Pictures(name, images))
+    source = data.Arrays({'image': images})
+    fakes[name] = scoring.extract(extractor, Pictures(name, source))
   rows = {}
   for name, fake in tqdm((fakes | parts).items(), disable=None, leave=False):
     resamples = 0 if rows else resamples
@@ -174,10 +175,11 @@ def _features(extractor, pool, positions) -> dict[str, scoring.Features]:
   """Of pictures at positions, by name; each is extracted once."""
   every = np.concatenate(list(positions.values()))
   used, rows = np.unique(every, return_inverse=True)
-  made = scoring.extract(extractor, Pictures('reals', pool.image[used]))
+  source = data.Rows(data.Arrays({'image': pool.image}), used)
+  made = scoring.extract(extractor, Pictures('reals', source))
   ends = np.cumsum([len(x) for x in positions.values()])[:-1]
   parts = zip(positions, np.split(rows, ends), strict=True)
-  return {k: jax.tree.map(lambda x, i=i: x[i], made) for k, i in parts}
+  return {k: made.at(i) for k, i in parts}
 
 
 def table(rows: Rows) -> str:

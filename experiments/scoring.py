@@ -1,10 +1,17 @@
-"""From pictures to scores with their protocol: for evaluation and training."""
+"""From pictures to scores with their protocol: for evaluation and training.
+
+Pictures are read, or made, a chunk at a time, and none is kept. Their features
+are, since precision, recall, density, coverage and nearest neighbours compare
+all with all: 4 bytes for each dimension and class, 8 KiB a picture of Inception
+(2048 and none).
+"""
 
 import functools
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,7 +20,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from experiments import extractors
+from experiments import data, extractors
 from experiments.extractors import Extractor
 from jgan import metrics
 
@@ -32,7 +39,7 @@ HIGHER_IS_BETTER = (
   'density',
   'coverage',
 )
-_CHUNK = 100  # pictures that pass the network at a time
+CHUNK = 100  # pictures that pass the network at a time
 
 
 def default_extractor(experiment: ModuleType | None) -> str:
@@ -47,13 +54,12 @@ class Pictures(NamedTuple):
 
   Attributes:
     name: where they come from.
-    image: uint8 `[n, height, width, 1 or 3]`.
-    label: int32 `[n]`, or None.
+    source: of 'image', uint8 `[n, height, width, 1 or 3]`, and perhaps of
+      'label' `[n]`.
   """
 
   name: str
-  image: np.ndarray
-  label: np.ndarray | None = None
+  source: data.Source
 
 
 class Features(NamedTuple):
@@ -62,10 +68,19 @@ class Features(NamedTuple):
   Attributes:
     features: float32 `[n, d]`.
     probabilities: of its classes, float32 `[n, classes]`, or None.
+    label: what the pictures' source says of them, `[n]`, or None.
+    protocol: the extractor's name, the sha256 of its weights, and its resize.
   """
 
   features: np.ndarray
   probabilities: np.ndarray | None
+  label: np.ndarray | None
+  protocol: tuple[str, str, str]
+
+  def at(self, rows: np.ndarray) -> 'Features':
+    """Those of some of the pictures."""
+    *arrays, protocol = self
+    return Features(*(x if x is None else x[rows] for x in arrays), protocol)
 
 
 class Score(NamedTuple):
@@ -78,64 +93,122 @@ class Score(NamedTuple):
 
 def picked(pictures: Pictures, count: int, seed: int) -> Pictures:
   """At most `count` of the pictures, drawn without replacement."""
-  if len(pictures.image) <= count:
+  size = len(pictures.source)
+  if size <= count:
     return pictures
-  rows = np.random.default_rng(seed).permutation(len(pictures.image))[:count]
-  rows.sort()
-  label = None if pictures.label is None else pictures.label[rows]
-  return Pictures(pictures.name, pictures.image[rows], label)
+  rows = np.sort(np.random.default_rng(seed).permutation(size)[:count])
+  return pictures._replace(source=data.Rows(pictures.source, rows))
 
 
 def extract(extractor: Extractor, pictures: Pictures) -> Features:
   """The features of pictures, with a progress bar on a terminal.
 
   Raises:
-    ValueError: the pictures do not suit the extractor.
+    ValueError: the pictures do not suit the extractor, or cannot be read.
   """
-  images, parts = pictures.image, []
+  size, done, arrays = len(pictures.source), 0, {}
   bar = tqdm(
-    total=len(images),
+    total=size,
     desc=f'{extractor.name} of {pictures.name}',
     disable=None,
     leave=False,
   )
   with bar:
-    for start in range(0, len(images), _CHUNK):
-      chunk = images[start : start + _CHUNK]
-      missing = _CHUNK - len(chunk)
-      # Whole chunks, so that one compiled program serves all.
-      whole = np.pad(chunk, [(0, missing), *[(0, 0)] * 3], mode='edge')
-      made = jax.device_get(extractor.features(whole))
-      parts.append([x if x is None else x[: len(chunk)] for x in made])
-      bar.update(len(chunk))
-  features, probabilities = zip(*parts, strict=True)
-  return Features(
-    np.concatenate(features),
-    np.concatenate(probabilities) if extractor.has_classes else None,
-  )
+    for part in _one_behind(extractor, _chunks(pictures.source)):
+      stop = done + len(part['features'])
+      for name, values in part.items():
+        if name not in arrays:
+          arrays[name] = np.empty((size, *values.shape[1:]), values.dtype)
+        arrays[name][done:stop] = values
+      bar.update(stop - done)
+      done = stop
+  return _features(extractor, arrays, arrays.get('label'))
 
 
 def extract_cached(extractor: Extractor, pictures: Pictures) -> Features:
-  """`extract`, kept in the user's cache by the content of the pictures."""
-  digest = hashlib.sha256(np.ascontiguousarray(pictures.image))
-  protocol = extractor.name, extractor.sha256, extractor.resize
-  digest.update(repr((pictures.image.shape, protocol)).encode())
+  """`extract`, kept in the user's cache by the content of the pictures.
+
+  They are read once to know them, and a second time where they are new.
+  """
+  digest, label = _known_by(extractor, pictures.source)
   caches = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-  path = Path(caches, 'jgan', 'features', f'{digest.hexdigest()}.npz')
+  path = Path(caches, 'jgan', 'features', f'{digest}.npz')
   if path.is_file():
     try:
-      with np.load(path) as stored:
-        return Features(stored['features'], stored.get('probabilities'))
-    except (OSError, ValueError, KeyError) as error:
+      with path.open('rb') as file, np.load(file) as stored:
+        return _features(extractor, stored, label)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
       print(f'{path} is damaged ({error}); made anew', file=sys.stderr)
   made = extract(extractor, pictures)
-  kept = {k: v for k, v in made._asdict().items() if v is not None}
+  kept = {name: getattr(made, name) for name in ('features', 'probabilities')}
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f'.{path.name}.{os.getpid()}')
   with part.open('wb') as file:
-    np.savez(file, **kept)
+    np.savez(file, **{k: v for k, v in kept.items() if v is not None})
   os.replace(part, path)
   return made
+
+
+def _chunks(source: data.Source) -> Iterator[Mapping[str, np.ndarray]]:
+  for start in range(0, len(source), CHUNK):
+    yield source[np.arange(start, min(start + CHUNK, len(source)))]
+
+
+def _one_behind(
+  extractor: Extractor, chunks: Iterator[Mapping[str, np.ndarray]]
+) -> Iterator[dict[str, np.ndarray]]:
+  """What the extractor says of chunks, and their labels.
+
+  A chunk is fetched when the next is on its way, so that pictures are read
+  while the network runs.
+  """
+  running = []
+  for chunk in chunks:
+    running.append(_started(extractor, chunk))
+    if len(running) > 1:
+      yield _fetched(*running.pop(0))
+  yield _fetched(*running.pop())
+
+
+def _started(extractor, chunk):
+  """The number of pictures in a chunk, and arrays that may not be made yet."""
+  image, label = chunk['image'], chunk.get('label')
+  missing = CHUNK - len(image)
+  # Whole chunks, so that one compiled program serves all.
+  whole = np.pad(image, [(0, missing), *[(0, 0)] * 3], mode='edge')
+  features, probabilities = extractor.features(whole)
+  arrays = {'features': features, 'probabilities': probabilities}
+  return len(image), {**arrays, 'label': label}
+
+
+def _fetched(count, arrays):
+  made = jax.device_get({k: x for k, x in arrays.items() if x is not None})
+  return {name: x[:count] for name, x in made.items()}
+
+
+def _known_by(
+  extractor: Extractor, source: data.Source
+) -> tuple[str, np.ndarray | None]:
+  """A digest of pictures and of the extractor; and the pictures' labels."""
+  digest, labels, shape = hashlib.sha256(), [], ()
+  for chunk in _chunks(source):
+    digest.update(np.ascontiguousarray(chunk['image']))
+    labels.append(chunk.get('label'))
+    shape = chunk['image'].shape[1:]
+  protocol = _protocol(extractor)
+  digest.update(repr(((len(source), *shape), protocol)).encode())
+  label = None if labels[0] is None else np.concatenate(labels)
+  return digest.hexdigest(), label
+
+
+def _protocol(extractor):
+  return extractor.name, extractor.sha256, extractor.resize
+
+
+def _features(extractor, arrays, label):
+  return Features(
+    arrays['features'], arrays.get('probabilities'), label, _protocol(extractor)
+  )
 
 
 def scores(
@@ -159,8 +232,10 @@ def scores(
     reals 'memorisation_ratio', 'memorisation_share' and 'memorisation_z'.
 
   Raises:
-    ValueError: there are too few samples, or features that are not finite.
+    ValueError: there are too few samples, features that are not finite, or
+      features of different extractors.
   """
+  _check_same(real, fake, *([] if held_out is None else [held_out]))
   sizes = len(real.features), len(fake.features)
   subset = min(1000, *(size // 2 for size in sizes))  # halves have as many
   sets = real.features, fake.features
@@ -196,6 +271,16 @@ def scores(
       resamples=resamples,
     )
   return found
+
+
+def _check_same(*sets: Features) -> None:
+  """ValueError: not all are of one extractor."""
+  told = [', '.join(features.protocol) for features in sets]
+  if len(set(told)) > 1:
+    raise ValueError(
+      'scores: needs features of one extractor, of the same weights and '
+      f'resize, got {" and ".join(dict.fromkeys(told))}.'
+    )
 
 
 def _with_interval(

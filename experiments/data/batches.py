@@ -5,7 +5,7 @@ no iterator to save, and a resumed run sees what an unbroken one would have.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import jax.numpy as jnp
@@ -48,6 +48,24 @@ class Arrays:
 
   def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
     return {name: array[indices] for name, array in self.arrays.items()}
+
+
+class Rows:
+  """Some examples of a source, which stay where they are until asked for.
+
+  Args:
+    source: where they are.
+    rows: their positions there, int `[n]`, in the order wanted.
+  """
+
+  def __init__(self, source: Source, rows: np.ndarray):
+    self.source, self.rows = source, rows
+
+  def __len__(self) -> int:
+    return len(self.rows)
+
+  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    return self.source[self.rows[indices]]
 
 
 class _Mirrored:
@@ -144,14 +162,14 @@ def batch(
 
 
 def conditions(
-  count: int, num_classes: int = 0, label: int | None = None
+  count: int, num_classes: int = 0, label: int | Sequence[int] | None = None
 ) -> dict[str, np.ndarray]:
   """Returns the batch that asks for `count` samples.
 
   Args:
     count: number of samples.
     num_classes: of a model with labels; 0 for one without.
-    label: the class of all samples; None for each class in turn.
+    label: the class of all samples, or several in turn; None for all in turn.
 
   Returns:
     'index', int32 [count], and with classes 'label', int32 [count].
@@ -159,8 +177,8 @@ def conditions(
   index = np.arange(count, dtype=np.int32)
   if not num_classes:
     return {'index': index}
-  labels = index % num_classes if label is None else np.full_like(index, label)
-  return {'index': index, 'label': labels}
+  chosen = range(num_classes) if label is None else label
+  return {'index': index, 'label': np.resize(np.int32(chosen), count)}
 
 
 def to_float(batch: Mapping) -> dict:

@@ -1,7 +1,7 @@
-"""From pictures as files hold them to one uint8 array in memory."""
+"""From pictures as files hold them to uint8 arrays, a few at a time or all."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +11,62 @@ from tqdm import tqdm
 # Whole sets are kept in memory; more than this does not fit a common machine.
 MAX_BYTES = 8 * 2**30
 
-_CHUNK = 32  # Pictures to a task: the bar moves, and tasks are not too small.
+_TASK = 8  # pictures that a thread decodes before it asks for more
+_CHUNK = 16 * _TASK  # pictures between two moves of the bar
+
+Reader = Callable[[list[int]], dict[str, np.ndarray]]
+
+
+class Decoded:
+  """A source whose pictures are decoded as they are asked for, in threads.
+
+  Args:
+    count: number of examples.
+    shape: of a picture, (height, width, channels).
+    read: the examples at these positions, 'image' uint8 [n, *shape] among
+      their arrays. Pillow decodes outside the interpreter's lock, so threads
+      are enough; several call it at a time.
+  """
+
+  def __init__(self, count: int, shape: tuple[int, int, int], read: Reader):
+    self.count, self.shape, self.read = count, shape, read
+
+  def __len__(self) -> int:
+    return self.count
+
+  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    rows = np.asarray(indices).tolist()
+    tasks = [rows[i : i + _TASK] for i in range(0, len(rows), _TASK)]
+    with ThreadPoolExecutor() as pool:
+      parts = list(pool.map(self.read, tasks))
+    return {
+      name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
+
+
+def chunks(count: int) -> Iterator[np.ndarray]:
+  """The positions from 0 to `count`, a few threads' work at a time."""
+  for start in range(0, count, _CHUNK):
+    yield np.arange(start, min(start + _CHUNK, count))
+
+
+def in_memory(who: str, source: Decoded) -> dict[str, np.ndarray]:
+  """Returns all arrays of a source, with a progress bar on a terminal.
+
+  Raises:
+    ValueError: they would take more than MAX_BYTES of memory.
+  """
+  count = len(source)
+  arrays = {'image': empty(who, count, source.shape)}
+  bar = tqdm(total=count, desc='pictures', unit='', disable=None, leave=False)
+  with bar:
+    for rows in chunks(count):
+      for name, values in source[rows].items():
+        if name not in arrays:
+          arrays[name] = np.empty((count, *values.shape[1:]), values.dtype)
+        arrays[name][rows] = values
+      bar.update(len(rows))
+  return arrays
 
 
 def empty(who: str, count: int, shape: tuple[int, int, int]) -> np.ndarray:
@@ -28,22 +83,6 @@ def empty(who: str, count: int, shape: tuple[int, int, int]) -> np.ndarray:
       'held in memory: use a lower resolution or fewer pictures.'
     )
   return np.empty((count, *shape), np.uint8)
-
-
-def in_threads(load: Callable[[range], None], count: int) -> None:
-  """Calls `load` on ranges that cover `range(count)`, several at a time.
-
-  Pillow decodes outside the interpreter's lock, so threads are enough. Shows a
-  progress bar where stderr is a terminal. The first error ends it.
-  """
-  chunks = [
-    range(start, min(start + _CHUNK, count))
-    for start in range(0, count, _CHUNK)
-  ]
-  bar = tqdm(total=count, desc='pictures', unit='', disable=None, leave=False)
-  with bar, ThreadPoolExecutor() as pool:
-    for chunk, _ in zip(chunks, pool.map(load, chunks), strict=True):
-      bar.update(len(chunk))
 
 
 def flat(image: Image.Image, channels: int) -> Image.Image:

@@ -47,24 +47,55 @@ def folder(
       'folder: needs a resolution of at least 1 and channels of 1, 3 or None, '
       f'not {resolution=}, {channels=}.'
     )
+  source, names = _source(path, resolution, channels or 3)
+  arrays = decode.in_memory('folder', source)
+  if channels is None and all(map(_is_grey, arrays['image'])):
+    arrays['image'] = arrays['image'][..., :1].copy()
+  return Arrays(arrays), names
+
+
+def folder_source(path: str | os.PathLike, resolution: int) -> decode.Decoded:
+  """The pictures of `folder`, decoded each time they are asked for.
+
+  They are read once before, up to the first that is not grey.
+
+  Raises:
+    FileNotFoundError, NotADirectoryError, ValueError: as from `folder`, but
+      for what can be known only when a picture is asked for.
+  """
+  source, _ = _source(path, resolution, 3)
+  grey = all(
+    all(map(_is_grey, source[rows]['image']))
+    for rows in decode.chunks(len(source))
+  )
+  if not grey:
+    return source
+
+  def read(rows):
+    found = source.read(rows)
+    return {**found, 'image': found['image'][..., :1]}
+
+  return decode.Decoded(len(source), (resolution, resolution, 1), read)
+
+
+def _source(path, resolution, channels):
+  """The pictures of a folder, and the names of their classes."""
   # A shell leaves the ~ of --path=~/pictures as it is.
   path = os.path.expanduser(path)
   files = _files(path)
-  shape = (resolution, resolution, channels or 3)
-  images = decode.empty('folder', len(files), shape)
-  grey = np.zeros(len(files), bool)
-
-  def load(positions: range):
-    for i in positions:
-      images[i] = _pixels(files[i], *shape[1:])
-      grey[i] = (images[i] == images[i, ..., :1]).all()
-
-  decode.in_threads(load, len(files))
-  if channels is None and grey.all():
-    images = images[..., :1].copy()
   names, labels = _classes(path, files)
-  label = {'label': labels} if names else {}
-  return Arrays({'image': images} | label), names
+  shape = (resolution, resolution, channels)
+
+  def read(rows):
+    images = [_pixels(files[i], resolution, channels) for i in rows]
+    label = {'label': labels[rows]} if names else {}
+    return {'image': np.stack(images)} | label
+
+  return decode.Decoded(len(files), shape, read), names
+
+
+def _is_grey(image: np.ndarray) -> bool:
+  return bool((image == image[..., :1]).all())
 
 
 def _files(path: str) -> list[Path]:

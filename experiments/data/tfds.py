@@ -40,29 +40,44 @@ def tfds_images(
     ValueError: there is no such set or split, it is prepared in another format,
       has no 8-bit pictures, or they do not fit.
   """
+  source = tfds_source(name, data_dir, split, resolution)
+  return Arrays(decode.in_memory(f'tfds_images: {name}', source))
+
+
+def tfds_source(
+  name: str,
+  data_dir: str | os.PathLike | None = None,
+  split: str = 'train',
+  resolution: int | None = None,
+) -> decode.Decoded:
+  """The pictures of `tfds_images`, decoded each time they are asked for.
+
+  Raises:
+    FileNotFoundError, ValueError: as from `tfds_images`, but for what can be
+      known only when a picture is asked for.
+  """
   who = f'tfds_images: {name}'
   # A shell leaves the ~ of --data-dir=~/sets as it is.
   data_dir = os.path.expanduser(data_dir) if data_dir else None
   source = _source(name, data_dir, split)
   channels, labelled = _features(who, source.dataset_info.features)
   shape = _pixels(who, source[0], channels, resolution).shape
-  images = decode.empty(who, len(source), shape)
-  labels = np.zeros(len(source), np.int32)
 
-  def load(positions: range):
-    examples = source.__getitems__(positions)
-    for i, example in zip(positions, examples, strict=True):
-      pixels = _pixels(who, example, channels, resolution)
-      if pixels.shape != shape:
+  def read(rows):
+    examples = source.__getitems__(rows)
+    images = [_pixels(who, x, channels, resolution) for x in examples]
+    for image in images:
+      if image.shape != shape:
         raise ValueError(
-          f'{who}: pictures of {pixels.shape} and {shape}, and one size is '
+          f'{who}: pictures of {image.shape} and {shape}, and one size is '
           'needed: give a resolution that holds them all.'
         )
-      images[i] = pixels
-      labels[i] = example['label'] if labelled else 0
+    found = {'image': np.stack(images)}
+    if labelled:
+      found['label'] = np.array([x['label'] for x in examples], np.int32)
+    return found
 
-  decode.in_threads(load, len(source))
-  return Arrays({'image': images} | ({'label': labels} if labelled else {}))
+  return decode.Decoded(len(source), shape, read)
 
 
 def _pixels(who, example, channels, resolution) -> np.ndarray:

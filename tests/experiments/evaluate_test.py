@@ -102,29 +102,13 @@ def test_distance_of_each_class(digits, tmp_path):
 def test_copies_of_the_training_data_are_found(digits):
   extractor = scoring.EXTRACTORS['digits']()
   train_set, held_out = (
-    scoring.extract(extractor, scoring.Pictures('digits', x['image']))
+    scoring.extract(extractor, scoring.Pictures('digits', data.Arrays(x)))
     for x in digits
   )
   copied = scoring.scores(train_set, train_set, held_out, resamples=0)
   fresh = scoring.scores(train_set, held_out, held_out, resamples=0)
   assert copied['memorisation_share'].value == 1
   assert fresh['memorisation_share'].value < 0.05
-
-
-def test_features_of_reals_are_computed_once(digits, monkeypatch):
-  extractor = scoring.EXTRACTORS['digits']()
-  reals = scoring.Pictures('digits', digits[0]['image'])
-  first = scoring.extract_cached(extractor, reals)
-
-  def refuse(images):
-    raise AssertionError('computed again')
-
-  again = scoring.extract_cached(extractor._replace(features=refuse), reals)
-  np.testing.assert_array_equal(first.features, again.features)
-  np.testing.assert_array_equal(first.probabilities, again.probabilities)
-  other = reals._replace(image=reals.image[::-1])
-  with pytest.raises(AssertionError, match='computed again'):
-    scoring.extract_cached(extractor._replace(features=refuse), other)
 
 
 def test_a_folder_of_pictures_scores_as_the_npz(files, digits, tmp_path):
@@ -145,6 +129,20 @@ def test_a_folder_of_pictures_scores_as_the_npz(files, digits, tmp_path):
     for fake in (files[1], folder)
   ]
   assert found[0] == found[1]
+
+
+def test_a_neighbour_is_shown_beside_its_fake(digits):
+  source = data.Arrays({'image': digits[0]['image']})
+  extractor = scoring.EXTRACTORS['digits']()
+  of_all = scoring.extract(extractor, scoring.Pictures('digits', source))
+  rows = np.arange(20, 40)
+  fake = scoring.Pictures('some', data.Rows(source, rows))
+  shown = evaluate.neighbours(
+    scoring.Pictures('digits', source), of_all, fake, of_all.at(rows)
+  )
+  fakes, nearest = shown[2:34, 2:34], shown[2:34, 36:68]
+  assert np.ptp(fakes) > 0
+  np.testing.assert_array_equal(fakes, nearest)
 
 
 @pytest.mark.parametrize(

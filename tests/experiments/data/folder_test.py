@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.data.folder import folder
+from experiments.data import decode
+from experiments.data.folder import folder, folder_source
 
 
 def _save(path, pixels, **options):
@@ -116,6 +117,33 @@ def test_channels_follow_the_pictures_unless_given(tmp_path):
   # Luma of red by ITU-R 601: .299 * 255.
   one = folder(tmp_path, 4, channels=1)[0].arrays['image']
   np.testing.assert_array_equal(one[:, 0, 0], [[9], [5], [76]])
+
+
+def test_a_source_has_the_pictures_of_the_folder(tmp_path):
+  for i in range(30):
+    colour = [(i + 1, 40, 9 * i), (3 * i, 3 * i, 3 * i)][i % 2]
+    path = tmp_path / 'ab'[i % 2] / f'{i:02}.png'
+    _save(path, _plain('RGB', colour, (9, 7)))
+  for path, channels in ((tmp_path, 3), (tmp_path / 'b', 1)):
+    arrays = folder(path, 4)[0].arrays
+    source = folder_source(path, 4)
+    rows = np.array([14, 0, 3, 3])
+    got = source[rows]
+    assert source.shape == got['image'].shape[1:] == (4, 4, channels)
+    assert (len(source), set(got)) == (len(arrays['image']), set(arrays))
+    for name, values in got.items():
+      np.testing.assert_array_equal(values, arrays[name][rows])
+
+
+def test_a_source_reads_no_more_to_know_its_channels(tmp_path, monkeypatch):
+  monkeypatch.setattr(decode, '_CHUNK', 2)
+  _save(tmp_path / 'a.png', _plain('RGB', (9, 9, 9)))
+  _save(tmp_path / 'b.png', _plain('RGB', (1, 2, 3)))
+  (tmp_path / 'c.png').write_bytes(b'no picture')
+  source = folder_source(tmp_path, 4)
+  assert source.shape == (4, 4, 3)
+  with pytest.raises(ValueError, match=r'cannot read .*c\.png'):
+    source[np.array([2])]
 
 
 def test_subfolders_are_labels_in_sorted_order(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.data.tfds import tfds_images
+from experiments.data.tfds import tfds_images, tfds_source
 
 
 def _png(pixels):
@@ -67,6 +67,12 @@ def test_reads_every_picture_with_its_label_once(tmp_path):
   number = arrays['image'][:, 0, 0, 0]
   np.testing.assert_array_equal(np.sort(number), np.arange(70))
   np.testing.assert_array_equal(arrays['label'], number % 3)
+  rows = np.array([69, 0, 31, 31])
+  source = tfds_source('colour', tmp_path)
+  for name, values in source[rows].items():
+    assert values.dtype == arrays[name].dtype
+    np.testing.assert_array_equal(values, arrays[name][rows])
+  assert (len(source), source.shape) == (70, (4, 6, 3))
 
 
 def test_smaller_pictures_lie_in_the_middle_on_zeros(tmp_path):

@@ -1,0 +1,55 @@
+"""DCGAN on the first 1,000 pictures of CIFAR-10: what DiffAugment is worth.
+
+With few pictures a discriminator learns them by heart. Scored against the whole
+train split by `python -m experiments.evaluate --real=cifar10:train
+--fake=WORKDIR`; --no-augment, --lecam=0.3 and --consistency=10 compare.
+
+Score and time: not measured here. Published for BigGAN on a tenth of CIFAR-10:
+FID 39.78 without and 22.40 with DiffAugment (Zhao et al., 2020; 10,000 samples
+against the test split).
+"""
+
+import dataclasses
+
+import jgan
+from experiments import data, dcgan
+from jgan import augment as augments
+from jgan import regularizers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(dcgan.Config):
+  """The numbers worth changing."""
+
+  steps: int = 10_000
+  data_dir: str = ''  # of tfds; empty: its default
+  images: int = 1000  # how many there are
+  augment: bool = True  # play with DiffAugment
+  lecam: float = 0.0  # weight of LeCam
+  consistency: float = 0.0  # weight of consistency
+
+
+def make_gan(config: Config) -> jgan.GAN:
+  policy = augments.chain(
+    *augments.color, augments.translation, augments.cutout
+  )
+  options = {}
+  if config.augment:
+    options['augment'] = lambda images, keys, *tracked: policy(images, keys)
+  if config.lecam:
+    options['tracker'] = regularizers.logit_means()
+    options['auxiliary'] = regularizers.lecam_term(config.lecam)
+  if config.consistency:
+    shift = augments.chain(augments.translation)
+
+    def penalty(critic, real, fake, keys):
+      moved = regularizers.consistency(critic, real, shift, keys)
+      return config.consistency * moved
+
+    options['penalty'] = penalty
+  return dcgan.make_gan(config, resolution=32, channels=3, **options)
+
+
+def make_data(config: Config) -> data.Source:
+  split = f'train[:{config.images}]'
+  return data.tfds_images('cifar10', config.data_dir or None, split)

@@ -1,0 +1,48 @@
+"""R3GAN (Huang et al., 2024) on CIFAR-10, also at a narrower width.
+
+Score and time: not measured here. Published, with labels: FID 1.96 by
+Inception, 50,000 samples against the train split, after 250 million images
+(the paper).
+"""
+
+import dataclasses
+
+import jgan
+from experiments import config as base
+from experiments import data
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(base.Config):
+  """The numbers worth changing."""
+
+  steps: int = 40_000
+  batch_size: int = 512
+  sample_every: int = 1000
+  save_every: int = 1000
+  data_dir: str = ''  # of tfds; empty: its default
+  mirror: bool = True  # also every picture mirrored
+  num_classes: int = 10  # 0 plays without labels
+  latent_dim: int = 64  # entries of a latent
+  width: int = 768  # channels of all stages
+  blocks: int = 2  # in each stage
+  images: int = 20_000_000  # over which schedules run
+  augmentation: float = 0.55  # p of ADA's pipeline at the end
+
+
+def make_gan(config: Config) -> jgan.GAN:
+  return jgan.models.r3gan(
+    num_classes=config.num_classes or None,
+    widths=(config.width,) * 4,
+    blocks=config.blocks,
+    latent_dim=config.latent_dim,
+    batch_size=config.batch_size,
+    images=config.images,
+    half_life=config.images // 4,
+    augmentation=config.augmentation,
+  )
+
+
+def make_data(config: Config) -> data.Source:
+  source = data.tfds_images('cifar10', config.data_dir or None)
+  return data.mirrored(source) if config.mirror else source
