@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .PHONY: train test lint format notebook digit-classifier benchmark \
-  test-oracles test-matrix test-one clean
+  mode-coverage test-oracles test-matrix test-one clean
 
 train: $(VENV)/digits
 	$(BIN)/python -m experiments.train --workdir=runs/digits
@@ -33,6 +33,10 @@ digit-classifier: $(VENV)/digits
 COUNT ?= 10000
 benchmark: $(VENV)/digits
 	$(BIN)/python -m experiments.benchmark inception --count=$(COUNT)
+
+# The page docs/mode_coverage.md, with its numbers and its picture.
+mode-coverage: $(VENV)/digits
+	$(BIN)/python -m experiments.mode_coverage --output=docs
 
 # Scores against other implementations of them.
 test-oracles: $(VENV)/test

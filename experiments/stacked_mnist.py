@@ -39,7 +39,7 @@ class Config(base.Config):
   save_every: int = 1000
   data_dir: str = ''  # of tfds; empty: its default
   relativistic: bool = True  # each real against one fake
-  gamma: float = 1.0  # twice R1's and R2's weight; 0: batch norm
+  gamma: float = 10.0  # twice R1's and R2's weight; 0: batch norm
   pack: int = 1  # pictures judged together
   latent_dim: int = 100  # entries of a latent
   width: int = 64  # channels at half the resolution

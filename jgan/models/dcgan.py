@@ -96,6 +96,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
   """Pictures, and labels where there are classes, to logits.
 
+  Packs of pictures have packs of labels, `[n, pack]`.
+
   Attributes:
     width: channels at half of the resolution; each halving doubles them, up
       to 8 times.
@@ -119,14 +121,15 @@ class Discriminator(nn.Module):
   def __call__(
     self,
     image: Float[Array, 'n h w c'],
-    label: Int[Array, 'n'] | None,
+    label: Int[Array, 'n *pack'] | None,
     *,
     train: bool,
   ) -> Float[Array, 'n']:
     x = image.astype(self.dtype)
     if self.num_classes is not None:
-      classes = one_hot(label, self.num_classes, self.dtype)[:, None, None]
-      planes = jnp.broadcast_to(classes, (*x.shape[:3], self.num_classes))
+      classes = one_hot(label, self.num_classes, self.dtype)
+      classes = classes.reshape(x.shape[0], 1, 1, -1)
+      planes = jnp.broadcast_to(classes, (*x.shape[:3], classes.shape[-1]))
       x = jnp.concatenate([x, planes], -1)
     for i, features in enumerate(layer_widths(image.shape[1], self.width)):
       normalised = self.batch_norm and i > 0

@@ -4,8 +4,8 @@ Mao et al., Least Squares Generative Adversarial Networks, 2017
 (https://arxiv.org/abs/1611.04076), figure 2: latents of 1024 entries, a
 generator of 3x3 transposed convolutions that stand in pairs (one that doubles
 the picture, one that keeps its size) and a discriminator of 5x5 convolutions of
-stride 2. The paper's 112-pixel scenes start at 7x7; any multiple of 16 works
-here, starting at a sixteenth.
+stride 2. The paper's 112-pixel scenes start at 7x7 and double four times; here
+any multiple of 16 works, and with fewer doublings any of 8 or 4.
 
 Differences: Adam at 2e-4 and b1 = .5 by default, where the paper has 1e-3 for
 scenes; leaky ReLU of slope .2; no biases before a normalisation, where they
@@ -32,9 +32,10 @@ class Generator(nn.Module):
   """Latents to pictures in [-1, 1].
 
   Attributes:
-    resolution: height and width, a multiple of 16.
+    resolution: height and width, a multiple of 2 to the `doublings`.
     channels: of the picture.
     width: channels of the widest layers; the paper's 256.
+    doublings: of the picture; the paper's 4.
     dtype: of the computation; params and pictures are float32.
     axis_name: of pmap or shard_map, for batch statistics of all devices.
   """
@@ -42,6 +43,7 @@ class Generator(nn.Module):
   resolution: int
   channels: int
   width: int = 256
+  doublings: int = 4
   dtype: DTypeLike = jnp.float32
   axis_name: str | None = None
 
@@ -59,19 +61,13 @@ class Generator(nn.Module):
       kernel_init=_normal,
       dtype=self.dtype,
     )
-    side, full = self.resolution // 16, self.width
+    side, full = self.resolution >> self.doublings, self.width
     x = nn.Dense(
       side * side * full, use_bias=False, kernel_init=_normal, dtype=self.dtype
     )(latent)
     x = norm_relu(x.reshape(-1, side, side, full))
-    for features, stride in (
-      (full, 2),
-      (full, 1),
-      (full, 2),
-      (full, 1),
-      (full // 2, 2),
-      (full // 4, 2),
-    ):
+    pairs = [(full, 2), (full, 1)] * (self.doublings - 2)
+    for features, stride in (*pairs, (full // 2, 2), (full // 4, 2)):
       x = conv(features, strides=(stride, stride), use_bias=False)(x)
       x = norm_relu(x)
     x = conv(self.channels, strides=(1, 1))(x)
@@ -83,11 +79,13 @@ class Discriminator(nn.Module):
 
   Attributes:
     width: channels after the first convolution; each halving doubles them.
+    halvings: of the picture; the paper's 4.
     dtype: of the computation; params and logits are float32.
     axis_name: of pmap or shard_map, for batch statistics of all devices.
   """
 
   width: int = 64
+  halvings: int = 4
   dtype: DTypeLike = jnp.float32
   axis_name: str | None = None
 
@@ -96,7 +94,7 @@ class Discriminator(nn.Module):
     self, image: Float[Array, 'n h w c'], label: Array | None, *, train: bool
   ) -> Float[Array, 'n']:
     x = image
-    for i in range(4):
+    for i in range(self.halvings):
       x = nn.Conv(
         self.width << i,
         (5, 5),
@@ -124,6 +122,7 @@ def lsgan(
   latent_dim: int = 1024,
   generator_width: int = 256,
   discriminator_width: int = 64,
+  doublings: int = 4,
   learning_rate: float = 2e-4,
   b1: float = 0.5,
   ema_decay: float | None = None,
@@ -133,8 +132,9 @@ def lsgan(
   """The least squares GAN of Mao et al.
 
   Args:
-    resolution: height and width of the pictures, a multiple of 16;
-      `batch['image']` is `[n, resolution, resolution, channels]` in [-1, 1].
+    resolution: height and width of the pictures, a multiple of 2 to the
+      `doublings`; `batch['image']` is `[n, resolution, resolution, channels]`
+      in [-1, 1].
     channels: of the pictures.
     real_label: b, the target for reals. The paper compares (a, b, c) =
       (0, 1, 1), the default, and (-1, 1, 0).
@@ -143,6 +143,8 @@ def lsgan(
     latent_dim: entries of a latent, standard normal.
     generator_width: channels of the generator's widest layers.
     discriminator_width: channels of the discriminator's first.
+    doublings: of the picture in the generator, and halvings in the
+      discriminator; 2 or more.
     learning_rate: Adam's, of both players.
     b1: Adam's decay of the first moment.
     ema_decay: of the averaged generator; None keeps none, as the paper.
@@ -153,11 +155,13 @@ def lsgan(
     A `GAN` without labels.
 
   Raises:
-    ValueError: if the resolution is no multiple of 16.
+    ValueError: if the resolution is no multiple of 2 to the `doublings`, or
+      these are fewer than 2.
   """
-  if resolution % 16 or resolution < 16:
+  if doublings < 2 or resolution % (1 << doublings) or resolution < 1:
     raise ValueError(
-      f'lsgan: the resolution must be a multiple of 16, got {resolution}.'
+      f'lsgan: with {doublings} doublings, of 2 or more, the resolution must '
+      f'be a multiple of {1 << doublings}, got {resolution}.'
     )
   loss = losses.AdversarialLoss(
     functools.partial(
@@ -171,8 +175,8 @@ def lsgan(
   )
   shared = {'dtype': dtype, 'axis_name': axis_name}
   return standard_gan(
-    Generator(resolution, channels, generator_width, **shared),
-    Discriminator(discriminator_width, **shared),
+    Generator(resolution, channels, generator_width, doublings, **shared),
+    Discriminator(discriminator_width, doublings, **shared),
     loss=loss,
     generator_optimizer=optax.adam(learning_rate, b1=b1),
     discriminator_optimizer=optax.adam(learning_rate, b1=b1),

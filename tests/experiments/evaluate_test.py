@@ -80,6 +80,23 @@ def test_scores_anybodys_pictures_with_protocol_and_intervals(
     assert image.size == (4 * 34 + 2, 10 * 34 + 2)
 
 
+def test_modes_of_stacked_digits_are_counted(digits, tmp_path, capsys):
+  image, label = digits[0]['image'], digits[0]['label']
+  # Three in a pile: the digit of each picture and those of the next two.
+  triples = np.stack([np.roll(np.arange(600), -i) for i in range(3)], -1)
+  path = tmp_path / 'stacked.npz'
+  np.savez(path, image=np.moveaxis(image[triples, ..., 0], 1, -1))
+  words = [f'--{kind}={path}' for kind in ('real', 'fake')]
+  run(*words, f'--output={tmp_path}', '--extractor=stacked-digits', *COMMON[1:])
+  found = json.loads((tmp_path / 'evaluation.json').read_text())['scores']
+  expected = metrics.label_coverage(label[triples] @ [100, 10, 1], 1000)
+  # The classifier errs on one digit in 250 or so.
+  assert found['modes_of_1000']['value'] == pytest.approx(expected.modes, abs=8)
+  assert found['modes_kl']['value'] == pytest.approx(expected.kl, abs=0.03)
+  assert found['modes_of_1000']['low'] is None
+  assert 'modes_of_1000' in capsys.readouterr().out
+
+
 def test_distance_of_each_class(digits, tmp_path):
   two_classes = tmp_path / 'two.npz'
   label = np.arange(600) % 2

@@ -73,7 +73,8 @@ def test_projection_is_exact_whatever_the_rounding(bound, scale):
   assert np.abs(ends).max() <= limit
   # And no further inside than rounding asks for.
   expected = np.clip(params + updates, -limit, limit)
-  np.testing.assert_allclose(ends, expected, rtol=0, atol=2e-7 * scale)
+  grain = np.spacing(np.abs(params).max())
+  np.testing.assert_allclose(ends, expected, rtol=0, atol=grain)
 
 
 def test_mistakes_are_named():
