@@ -27,7 +27,7 @@ class Config(base.Config):
   latent_dim: int = 100  # entries of a latent
   width: int = 1200  # the generator's joint units
   maxout: int = 240  # the discriminator's joint units
-  dropout: float = 0.5  # of the discriminator
+  dropout: float = 0.5  # of hidden units
   learning_rate: float = 2e-4  # Adam's, of both players
   ema_decay: float = 0.999  # of the generator sampled from
 

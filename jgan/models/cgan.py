@@ -5,14 +5,15 @@ Mirza and Osindero, Conditional Generative Adversarial Nets, 2014
 unit cube, and the one-hot label each pass a hidden layer of their own (200 and
 1000 rectifiers) before a joint one (1200); picture and label each pass a maxout
 layer of their own (240 units of 5 pieces, and 50 of 5) before a joint one (240
-of 4), with dropout of a half.
+of 4). Dropout of a half in both networks, here of hidden units.
 
-Differences: no dropout in the generator, where the paper has it too: its masks
-become the noise, the latent is ignored, and without them the samples of a class
-are one picture (seen on MNIST after 4,259 steps of 100). Pictures in [-1, 1]
-through tanh, the paper's sigmoid rescaled: tanh(x) = 2 sigmoid(2x) - 1. Adam in
-place of momentum with scheduled learning rates, since it needs no schedule;
-weights from N(0, 1 / inputs).
+Differences: pictures in [-1, 1] through tanh, the paper's sigmoid rescaled:
+tanh(x) = 2 sigmoid(2x) - 1; Adam in place of momentum with scheduled learning
+rates, since it needs no schedule; weights from N(0, 1 / inputs).
+
+Seen on MNIST after 4,259 steps of 100, seven epochs: most classes are the digit
+asked for, and the samples of one class are one picture: the latent is ignored.
+Without the generator's dropout (4,501 steps) that was the same.
 """
 
 import math
@@ -39,6 +40,7 @@ class Generator(nn.Module):
     latent_width: rectifiers that see the latent.
     label_width: rectifiers that see the label.
     width: rectifiers that see both.
+    dropout: share of rectifiers that are dropped.
     dtype: of the computation; params and samples are float32.
   """
 
@@ -47,6 +49,7 @@ class Generator(nn.Module):
   latent_width: int = 200
   label_width: int = 1000
   width: int = 1200
+  dropout: float = 0.5
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -58,7 +61,8 @@ class Generator(nn.Module):
     train: bool,
   ) -> Float[Array, 'n ...']:
     def hidden(x, width):
-      return nn.relu(nn.Dense(width, dtype=self.dtype)(x))
+      x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
+      return Dropout(self.dropout)(x, deterministic=not train)
 
     classes = one_hot(label, self.num_classes, self.dtype)
     parts = [
@@ -135,7 +139,7 @@ def cgan(
       five sixths as many the label.
     maxout_units: the discriminator's joint maxout units; as many see the
       sample and 5 for each 24 the label.
-    dropout: of the discriminator's hidden units.
+    dropout: of the hidden units of both networks.
     learning_rate: Adam's, of both players.
     b1: Adam's decay of the first moment.
     ema_decay: of the averaged generator; None keeps none, as the paper.
@@ -152,7 +156,7 @@ def cgan(
     raise ValueError(f'cgan: needs two classes or more, got {num_classes}.')
   sixth = width // 6
   generator = Generator(
-    shape, num_classes, sixth, width - sixth, width, dtype=dtype
+    shape, num_classes, sixth, width - sixth, width, dropout, dtype
   )
   units = maxout_units
   discriminator = Discriminator(
