@@ -12,11 +12,10 @@ Modes are counted, and their divergence from uniform is taken, by
 
   python -m experiments.evaluate --workdir=... --count=26000
 
-Score and time: not measured here; 26,000 pictures of the data have 1,000 modes
-and a divergence of .025. In PacGAN's published code a DCGAN takes as many
-pictures and samples, 100,000 steps of 64, and two moves of the generator for
-each of the discriminator. Gamma is 10 since with 1, at a width of 16, the
-discriminator was far ahead after a thousand steps.
+Score and time: not measured here. In PacGAN's published code a DCGAN takes as
+many pictures and samples, 100,000 steps of 64, and two moves of the generator
+for each of the discriminator. Gamma is 10 since with --gamma=1 --width=16
+--latent-dim=64 the discriminator was far ahead after a thousand steps.
 """
 
 import dataclasses

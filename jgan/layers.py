@@ -204,8 +204,7 @@ class Dropout(nn.Module):
   """Zeroes a share of the entries, and scales up the others to make up for it.
 
   The numbers of `flax.linen.Dropout`. The mask is drawn as a vector and then
-  reshaped, as in `jgan.initializers`: in the shape of a batch of pictures its
-  program takes XLA a fifth of a second more to compile on a CPU, for each use.
+  reshaped, as in `jgan.initializers`, so that it compiles quickly.
 
   Attributes:
     rate: the share, from 0 up to but not including 1.

@@ -37,7 +37,7 @@ def r1(critic: Critic, real: Samples) -> PerExample:
     Mescheder et al., Which Training Methods for GANs do actually Converge?,
     2018, equation 9 (https://arxiv.org/abs/1801.04406).
   """
-  return _sum_of_squares(jax.grad(lambda x: critic(x).sum())(real))
+  return sum_of_squares(jax.grad(lambda x: critic(x).sum())(real))
 
 
 def r2(critic: Critic, fake: Samples) -> PerExample:
@@ -137,12 +137,12 @@ def dragan(
 
 def _distance(critic, samples, target, one_sided):
   gradient = jax.grad(lambda x: critic(x).sum())(samples)
-  excess = _safe_sqrt(_sum_of_squares(gradient)) - target
+  excess = _safe_sqrt(sum_of_squares(gradient)) - target
   return (jax.nn.relu(excess) if one_sided else excess) ** 2
 
 
-def _sum_of_squares(x: Samples) -> PerExample:
-  # In float32, whatever the critic's precision: the sum is long.
+def sum_of_squares(x: Samples) -> PerExample:
+  """The squared norm of each example, in float32: the sum is long."""
   return (x.reshape(x.shape[0], -1).astype(jnp.float32) ** 2).sum(1)
 
 

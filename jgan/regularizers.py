@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jgan.penalties import Critic, PerExample, Samples
+from jgan.penalties import Critic, PerExample, Samples, sum_of_squares
 from jgan.sharding import Keys
 from jgan.standard import Auxiliary, Tracker
 
@@ -42,7 +42,7 @@ def consistency(
     (https://arxiv.org/abs/2002.04724).
   """
   moved = critic(samples) - critic(augment(samples, keys))
-  return _sum_of_squares(moved)
+  return sum_of_squares(moved)
 
 
 def lecam(
@@ -112,9 +112,5 @@ def lecam_term(weight: float = 0.3) -> Auxiliary:
   return auxiliary
 
 
-def _sum_of_squares(x: Array) -> PerExample:
-  return (x.reshape(x.shape[0], -1).astype(jnp.float32) ** 2).sum(1)
-
-
 def _mean_of_squares(x: Array) -> PerExample:
-  return (x.reshape(x.shape[0], -1).astype(jnp.float32) ** 2).mean(1)
+  return sum_of_squares(x) * (x.shape[0] / x.size)

@@ -208,7 +208,7 @@ def trained(request):
   row = ROWS[request.param]
   gan, traces = row.make(), []
 
-  # Compiling is most of a row's time: a level lower, and it takes two thirds.
+  # Compiling is most of a row's time, and shorter a level lower.
   level = {'xla_backend_optimization_level': 1}
 
   @partial(jax.jit, donate_argnums=0, compiler_options=level)
