@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 import jgan
@@ -85,7 +86,7 @@ def assert_close(got, expected, tolerance=1e-5):
   """Every array of two trees, to an absolute tolerance; the worst is named."""
   assert jax.tree.structure(got) == jax.tree.structure(expected)
   errors = {
-    jax.tree_util.keystr(path): float(jnp.abs(a - b).max())
+    jax.tree_util.keystr(path): float(np.abs(a - b).max())
     for (path, a), b in zip(
       jax.tree_util.tree_leaves_with_path(jax.device_get(got)),
       jax.tree.leaves(jax.device_get(expected)),

@@ -54,6 +54,10 @@ def images(resolution, channels=1, labels=None, n=8):
 
 
 partial = functools.partial
+# Compiling is most of a row's time, and shorter at the lowest level.
+quick_jit = partial(
+  jax.jit, compiler_options={'xla_backend_optimization_level': 0}
+)
 mlp = partial(jgan.models.mlp, (4, 4, 1), latent_dim=4, width=16, maxout=8)
 dcgan = partial(jgan.models.dcgan, 8, width=4, latent_dim=8, ema_decay=0.9)
 lsgan = partial(
@@ -185,11 +189,13 @@ class Trained(NamedTuple):
 
   row: Row
   gan: jgan.GAN
-  step: Callable  # state -> (state, metrics, deviations), compiled
+  step: Callable  # state -> (state, metrics, what `look` saw), compiled
+  draw: Callable  # (state, batch, key) -> samples, compiled
   start: jgan.TrainState
   states: list  # on the host, after each step
   metrics: list
   deviations: dict  # of each layer's output, by path, before training
+  loss: np.ndarray  # the generator's, before training
   traces: list  # one entry for each
 
 
@@ -200,7 +206,7 @@ def on_host(tree):
 
 def on_device(tree):
   """Copies that a step may take over."""
-  return jax.tree.map(jnp.array, tree)
+  return jax.device_put(jax.tree.map(np.array, tree))
 
 
 @pytest.fixture(scope='module', params=ROWS)
@@ -208,28 +214,29 @@ def trained(request):
   row = ROWS[request.param]
   gan, traces = row.make(), []
 
-  # Compiling is most of a row's time, and shorter a level lower.
-  level = {'xla_backend_optimization_level': 1}
-
-  @partial(jax.jit, donate_argnums=0, compiler_options=level)
+  @partial(quick_jit, donate_argnums=0)
   def step(state):
     traces.append(None)
-    deviations = layer_deviations(gan, state.variables, row.batch)
+    looked = look(gan, state.variables, row.batch)
     new, metrics = jgan.train_step(gan, state, row.batch, jax.random.key(1))
-    return new, metrics, deviations
+    return new, metrics, looked
 
-  start = on_host(jgan.init(gan, jax.random.key(0), row.batch))
-  state, states, metrics, deviations = start, [], [], []
+  init = quick_jit(partial(jgan.init, gan))
+  start = on_host(init(jax.random.key(0), row.batch))
+  state, states, metrics, looks = start, [], [], []
   for _ in range(STEPS):
     state, *told = step(on_device(state))
     states.append(on_host(state))
     metrics.append(jax.device_get(told[0]))
-    deviations.append(jax.device_get(told[1]))
-  return Trained(row, gan, step, start, states, metrics, deviations[0], traces)
+    looks.append(jax.device_get(told[1]))
+  draw = quick_jit(partial(jgan.sample, gan))
+  return Trained(
+    row, gan, step, draw, start, states, metrics, *looks[0], traces
+  )
 
 
-def layer_deviations(gan, variables, batch):
-  """How far each layer's outputs spread; the paths name the layers.
+def look(gan, variables, batch):
+  """How far each layer's outputs spread, by its path; the generator's loss.
 
   In the generator's move of the first step: within a penalty's gradient layers
   run as well, and there is nothing here that the step does not compute anyway.
@@ -243,13 +250,14 @@ def layer_deviations(gan, variables, batch):
     return out
 
   with nn.intercept_methods(record):
-    gan.players[-1].loss(variables, batch, first_key(), jnp.zeros((), int))
-  return deviations
+    loss = generator_loss(gan, variables, batch)
+  return deviations, loss
 
 
-def first_key():
-  """The key of the moves of the first step of a row."""
-  return jax.random.fold_in(jax.random.fold_in(jax.random.key(1), 1), 0)
+def generator_loss(gan, variables, batch):
+  """Of the generator's move in the first step of a row."""
+  key = jax.random.fold_in(jax.random.fold_in(jax.random.key(1), 1), 0)
+  return gan.players[-1].loss(variables, batch, key, jnp.zeros((), int)).loss
 
 
 def test_trains_donated_and_compiled_once(trained):
@@ -290,7 +298,7 @@ def sample(trained, state, n=3):
   batch = {'index': jnp.arange(n)}
   if 'label' in trained.row.batch:
     batch['label'] = trained.row.batch['label'][:n]
-  return jgan.sample(trained.gan, state, batch, jax.random.key(2))
+  return trained.draw(state, batch, jax.random.key(2))
 
 
 def test_samples_have_the_shape_and_range_of_the_data(trained):
@@ -303,16 +311,15 @@ def test_samples_have_the_shape_and_range_of_the_data(trained):
 
 def test_samples_come_from_the_averaged_params(trained):
   last = trained.states[-1]
-  name, average = next(iter(last.ema_params.items()), (None, None))
-  if name is None:
+  if not last.ema_params:
     pytest.skip('keeps no average')
-  own = {**last.variables[name], 'params': average}
-  by_hand = last._replace(
-    variables={**last.variables, name: own}, ema_params={}
-  )
-  live = last._replace(ema_params={})
+  (name,) = last.ema_params
+  own = last.variables[name]
+  zeros = {**own, 'params': jax.tree.map(np.zeros_like, own['params'])}
+  without = last._replace(variables={**last.variables, name: zeros})
+  live = last._replace(ema_params={name: own['params']})
   drawn = sample(trained, last)
-  games.assert_close(drawn, sample(trained, by_hand), 0)
+  games.assert_close(drawn, sample(trained, without), 0)
   assert not np.allclose(drawn, sample(trained, live), atol=1e-6)
 
 
@@ -353,19 +360,13 @@ def test_bfloat16_computes_with_float32_params(trained):
     jnp.result_type, trained.start
   )
 
-  mover = gan.players[0]
-
-  def first_loss(variables):
-    return mover.loss(
-      variables, trained.row.batch, first_key(), jnp.zeros((), int)
-    ).loss
-
-  narrow = jax.jit(first_loss).lower(trained.start.variables)
+  narrow = quick_jit(partial(generator_loss, gan)).lower(
+    trained.start.variables, trained.row.batch
+  )
   assert 'bf16' in narrow.as_text()
-  loss = narrow.compile()(trained.start.variables)
+  loss = narrow.compile()(trained.start.variables, trained.row.batch)
   assert loss.dtype == jnp.float32
-  wide = trained.metrics[0][f'{mover.label}/loss']
-  assert float(loss) == pytest.approx(float(wide), rel=0.05)
+  assert float(loss) == pytest.approx(float(trained.loss), rel=0.05, abs=0.01)
 
 
 def test_checkpoint_round_trip(trained, tmp_path):
