@@ -55,6 +55,7 @@ class Tracker(NamedTuple):
 # Each use of a move's key folds its own constant.
 _LATENT, _STREAMS, _REAL, _FAKE, _PENALTY = range(5)
 _AUGMENT = 5  # folded into the key of the real or of the fake call
+_GENERATOR = 6  # folded in for its move's calls of the discriminator
 
 _COLLECTIONS = DenyList(('params', 'intermediates'))
 
@@ -83,11 +84,12 @@ def standard_gan(
   """A GAN of two Linen modules and one adversarial loss.
 
   In each step the discriminator moves, then the generator (in every
-  `n_critic`-th step). Both see the same latents. Fakes take the labels of the
-  batch. Metrics of the discriminator: 'adversarial' (the loss's term),
-  'penalty', 'auxiliary', 'real_logits' and 'fake_logits' (means), 'accuracy'
-  (the share of pairs in which the real's logit is the larger; it needs no
-  threshold, so it reads alike under every loss).
+  `n_critic`-th step). Both see the same latents; what else is random in the
+  discriminator (dropout, augmentation) is drawn anew for each. Fakes take the
+  labels of the batch. Metrics of the discriminator: 'adversarial' (the loss's
+  term), 'penalty', 'auxiliary', 'real_logits' and 'fake_logits' (means),
+  'accuracy' (the share of pairs in which the real's logit is the larger; it
+  needs no threshold, so it reads alike under every loss).
 
   Args:
     generator: `generator(latent, label, *, train) -> samples`, where latent is
@@ -266,7 +268,10 @@ class _Game:
   ) -> LossOutput:
     latent = self._draw(batch, key)
     fake, mutated = self._generate(variables, latent, batch, key)
-    real, fake, _ = self._judge(variables, fake, batch, key)
+    # Not the dropout masks and augmentations that the discriminator has just
+    # learned in its own move: it would know these fakes by them.
+    own_key = jax.random.fold_in(key, _GENERATOR)
+    real, fake, _ = self._judge(variables, fake, batch, own_key)
     losses = self.loss.generator(self._logits(real), self._logits(fake))
     terms = {'adversarial': losses.mean()}
     if self.auxiliary:
