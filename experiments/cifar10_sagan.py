@@ -1,8 +1,15 @@
 """SAGAN (Zhang et al., 2019) on CIFAR-10, with or without labels.
 
-Score and time: not measured here. Published for such networks with labels: IS
-8.64 and FID 10.35 (PyTorch-StudioGAN, Inception, 50,000 samples against the
-train split). The paper has ImageNet alone; the number of steps is not its.
+Measured here on 2 CPU cores, a shortened run with labels (--width=64
+--steps=1500, two epochs): a Frechet distance of 138 (95%: 135 to 142) in
+EfficientNet-lite0's features, precision .83, recall below .001, by `python -m
+experiments.evaluate --real=cifar10:train --fake=WORKDIR --count=5000`; in the
+grid grounds and skies, no objects, and a pattern of dots. At full length not
+measured here.
+
+Published for such networks with labels: IS 8.64 and FID 10.35
+(PyTorch-StudioGAN, Inception, 50,000 samples against the train split). The
+paper has ImageNet alone; the number of steps is not its.
 """
 
 import dataclasses
