@@ -147,8 +147,11 @@ class SpectralNorm(nn.Module):
 
   Attributes:
     layer_instance: a module with kernels; arrays of at most one axis stay.
-    n_steps: power iterations in one update.
+    n_steps: power iterations in one update, 1 or more.
     epsilon: guards the vectors' normalisation.
+
+  Raises:
+    ValueError: n_steps is below 1.
 
   References:
     Miyato et al., Spectral Normalization for GANs, 2018, algorithm 1
@@ -161,6 +164,11 @@ class SpectralNorm(nn.Module):
 
   @nn.compact
   def __call__(self, *args: Any, update_stats: bool, **kwargs: Any) -> Any:
+    if self.n_steps < 1:
+      raise ValueError(
+        f'SpectralNorm: n_steps must be 1 or more, got {self.n_steps}.'
+      )
+
     def normalise(variables):
       return jax.tree_util.tree_map_with_path(
         lambda path, x: self._normalised(path, x, update_stats), variables
@@ -186,11 +194,14 @@ class SpectralNorm(nn.Module):
       lambda: jax.random.normal(self.make_rng('params'), (1, matrix.shape[-1])),
     )
     stored = self.variable('batch_stats', f'{name}/sigma', jnp.ones, ())
-    u_now, v = u.value, self._unit(u.value @ matrix.T)
-    for _ in range(self.n_steps if update_stats else 0):
-      v = self._unit(u_now @ matrix.T)
-      u_now = self._unit(v @ matrix)
-    u_now, v = lax.stop_gradient((self._unit(u_now), v))
+    if update_stats:
+      u_now = u.value
+      for _ in range(self.n_steps):
+        v = self._unit(u_now @ matrix.T)
+        u_now = self._unit(v @ matrix)
+    else:
+      u_now, v = self._unit(u.value), self._unit(u.value @ matrix.T)
+    u_now, v = lax.stop_gradient((u_now, v))
     sigma = (v @ matrix @ u_now.T)[0, 0]
     if update_stats:
       u.value, stored.value = u_now, sigma

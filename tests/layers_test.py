@@ -278,6 +278,12 @@ def test_spectral_norm_without_update_repeats_itself():
   assert not np.allclose(new, once)
 
 
+def test_spectral_norm_without_iterations_is_refused():
+  norm = layers.SpectralNorm(nn.Dense(3), n_steps=0)
+  with pytest.raises(ValueError, match='n_steps must be 1 or more, got 0'):
+    norm.init(jax.random.key(0), jnp.ones((2, 4)), update_stats=True)
+
+
 def test_spectral_norm_leaves_a_zero_kernel_alone():
   norm, x = layers.SpectralNorm(nn.Dense(3)), jnp.ones((2, 4))
   variables = made(norm, x, update_stats=True)
