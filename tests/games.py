@@ -93,5 +93,7 @@ def assert_close(got, expected, tolerance=1e-5):
       strict=True,
     )
   }
-  worst = max(errors, key=errors.get)
+  worst = max(
+    errors, key=lambda where: np.nan_to_num(errors[where], nan=np.inf)
+  )
   assert errors[worst] <= tolerance, (worst, errors[worst])
