@@ -12,6 +12,7 @@ compressed npz files.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import jax
@@ -24,7 +25,7 @@ from experiments import data, pictures, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
 from experiments.files import write_json
-from experiments.sampler import Samples
+from experiments.sampler import Sampler, Samples
 from experiments.scoring import (
   EXTRACTORS,
   Features,
@@ -99,6 +100,11 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
     workdir = Path(arguments.workdir).expanduser()
     run = configs.load(workdir, train.EXPERIMENTS)
     experiment = train.EXPERIMENTS[run.name]
+  output = Path(arguments.output or arguments.workdir or '.').expanduser()
+  if hasattr(experiment, 'score'):
+    report = own_report(arguments, run, experiment)
+    write_json(output / 'evaluation.json', report)
+    return report
   name = arguments.extractor or default_extractor(experiment)
   if name not in EXTRACTORS:
     raise UserError(f'--extractor={name} is none of {", ".join(EXTRACTORS)}')
@@ -116,16 +122,52 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
     found |= modes(of_fake)
   report = {
     'protocol': protocol(arguments, extractor, real, fake, held_out),
-    'scores': {
-      name: {k: v if np.isfinite(v) else None for k, v in x._asdict().items()}
-      for name, x in found.items()
-    },
+    'scores': finite(found),
   }
-  output = Path(arguments.output or arguments.workdir or '.').expanduser()
   image = neighbours(real, of_real, fake, of_fake)
   pictures.save_png(output / 'neighbours.png', image)
   write_json(output / 'evaluation.json', report)
   return report
+
+
+def own_report(
+  arguments: Arguments, run: configs.Run, experiment: ModuleType
+) -> dict[str, Any]:
+  """The report of an experiment that scores its samples itself."""
+  for name in ('extractor', 'held_out', 'classes'):
+    if getattr(arguments, name):
+      flag = name.replace('_', '-')
+      raise UserError(
+        f'--{flag} is for pictures; {run.name} scores its samples in its own '
+        'way'
+      )
+  generate = sample.load(arguments.workdir, arguments.best)
+  count, seed = arguments.count, arguments.seed
+  found = experiment.score(run.config, generate, count, seed)
+  return {
+    'protocol': {
+      **found.protocol,
+      'fake': told(arguments.workdir, generate),
+      'seed': seed,
+      'device': jax.devices()[0].device_kind,
+      'jax': jax.__version__,
+    },
+    'scores': finite(found.scores),
+  }
+
+
+def finite(found: Mapping[str, Score]) -> dict[str, dict[str, float | None]]:
+  """Scores for JSON, which has no NaN."""
+  return {
+    name: {k: v if np.isfinite(v) else None for k, v in x._asdict().items()}
+    for name, x in found.items()
+  }
+
+
+def told(name: str, generate: Sampler) -> str:
+  """Which state of which run is sampled from."""
+  params = 'averaged' if generate.state.ema_params else 'live'
+  return f'{name}, step {int(generate.state.step)}, {params} params'
 
 
 def compared(
@@ -166,9 +208,8 @@ def load(name: str, arguments: Arguments, side: int | None = None) -> Pictures:
   path = Path(name).expanduser()
   if (path / configs.FILE).is_file():
     generate = sample.load(path, arguments.best)
-    params = 'averaged' if generate.state.ema_params else 'live'
-    told = f'{name}, step {int(generate.state.step)}, {params} params'
-    return Pictures(told, Samples(generate, arguments.count, arguments.seed))
+    samples = Samples(generate, arguments.count, arguments.seed)
+    return Pictures(told(name, generate), samples)
   if path.is_dir():
     return Pictures(name, data.folder_source(path, _side(path)))
   if path.suffix == '.npz':

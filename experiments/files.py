@@ -39,6 +39,15 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, content: str) -> None:
   """Writes a file of text in UTF-8, whole or not at all."""
-  part = path.with_name(f'{path.name}.part')
-  part.write_text(content, 'utf-8')
-  os.replace(part, path)
+  write_bytes(path, content.encode('utf-8'))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+  """Writes a file, whole or not at all, and makes the folders above it."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f'.{path.name}.part')
+  try:
+    part.write_bytes(content)
+    os.replace(part, path)
+  finally:
+    part.unlink(missing_ok=True)

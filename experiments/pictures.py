@@ -1,5 +1,6 @@
 """Pictures as files: many on one grid, and PNGs that are never half written."""
 
+import io
 import math
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.data.batches import to_uint8
+from experiments.files import write_bytes
 
 _GAP = 2  # pixels
 _BACKGROUND = 235  # neither the black nor the white that pictures end in
@@ -46,28 +48,32 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
   return result
 
 
-def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
-  """Writes a picture, whole or not at all, and creates the folders above it.
+def png(image: np.ndarray) -> bytes:
+  """Returns a picture as the content of a PNG file.
 
   Args:
-    path: the file; one that is there is replaced.
     image: [height, width, channels], uint8 or floats in [-1, 1], grey or RGB.
 
   Raises:
     ValueError: the picture's shape or type is another, or a pixel is not
       finite.
   """
-  pixels = _uint8('save_png', image, axes=3)
+  pixels = _uint8('png', image, axes=3)
   if pixels.shape[-1] == 1:
     pixels = pixels[..., 0]
-  path = Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f'.{path.name}.part')
-  try:
-    Image.fromarray(pixels).save(part, format='PNG')
-    os.replace(part, path)
-  finally:
-    part.unlink(missing_ok=True)
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, format='PNG')
+  return file.getvalue()
+
+
+def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
+  """Writes a picture, whole or not at all, and creates the folders above it.
+
+  Args:
+    path: the file; one that is there is replaced.
+    image: as of `png`, with its errors.
+  """
+  write_bytes(Path(path), png(image))
 
 
 def _uint8(who: str, images: np.ndarray, axes: int) -> np.ndarray:

@@ -11,7 +11,7 @@ With classes, `--label 3` or `label=3` makes threes alone, and `--label 3 5` or
 
 import dataclasses
 import functools
-import math
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,12 +23,13 @@ import tyro
 
 import jgan
 from experiments import config as configs
-from experiments import data, pictures
+from experiments import modality
 from experiments.checkpoints import Checkpoints
 from experiments.errors import building, reported
-from experiments.files import read_batch
+from experiments.files import read_batch, write_bytes
+from experiments.modality import Modality
 from experiments.sampler import Sampler
-from experiments.train import EXPERIMENTS
+from experiments.train import EXPERIMENTS, sampler
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,8 @@ class Arguments:
   """a PNG of all; by default in DIR/samples"""
   npz: Annotated[str | None, tyro.conf.arg(metavar='FILE')] = None
   """also arrays: image, uint8, and label"""
-  png: Annotated[str | None, tyro.conf.arg(metavar='DIR')] = None
-  """also one PNG each, in this folder"""
+  files: Annotated[str | None, tyro.conf.arg(metavar='DIR')] = None
+  """also a file each (PNG, WAV, GIF), here"""
 
 
 def load(workdir: str | os.PathLike, best: bool = False) -> Sampler:
@@ -70,17 +71,21 @@ def load(workdir: str | os.PathLike, best: bool = False) -> Sampler:
   Raises:
     UserError: there is no run, or no good checkpoint.
   """
-  workdir = Path(os.path.expanduser(workdir))
+  return _loaded(Path(os.path.expanduser(workdir)), best)[0]
+
+
+def _loaded(workdir: Path, best: bool) -> tuple[Sampler, Modality]:
   run = configs.load(workdir, EXPERIMENTS)
+  experiment = EXPERIMENTS[run.name]
   with building():
-    gan = EXPERIMENTS[run.name].make_gan(run.config)
+    gan = experiment.make_gan(run.config)
     template = jax.eval_shape(
       functools.partial(jgan.init, gan), jax.random.key(0), read_batch(workdir)
     )
     folder = workdir / ('best' if best else 'checkpoints')
     with Checkpoints(folder) as checkpoints:
       _, state = checkpoints.restore(template)
-  return Sampler(gan, state, getattr(run.config, 'num_classes', 0))
+    return sampler(run, gan, state), modality.of(experiment, run.config)
 
 
 @reported()
@@ -89,40 +94,32 @@ def main(argv: Sequence[str] | None = None) -> None:
   arguments = tyro.cli(
     Arguments, args=argv, prog='python -m experiments.sample'
   )
-  generate = load(arguments.workdir, arguments.best)
-  count, label = arguments.count, arguments.label or None
-  images = data.to_uint8(generate(count, arguments.seed, label))
-  labels = generate.conditions(count, label).get('label')
   workdir = Path(os.path.expanduser(arguments.workdir))
-  grid = arguments.grid or workdir / 'samples' / f'seed{arguments.seed}.png'
+  generate, kind = _loaded(workdir, arguments.best)
   with building():
-    columns = _columns(count, len(label or range(generate.num_classes)))
-    pictures.save_png(grid, pictures.grid(images, columns))
-    print(f'{count} samples on a grid: {grid}')
+    asked = generate.conditions(arguments.count, arguments.label or None)
+    made = generate.make(asked, arguments.seed)
+    count = len(asked['index'])
+    path = workdir / 'samples' / f'seed{arguments.seed}.png'
+    path = Path(os.path.expanduser(arguments.grid or path))
+    modality.save(path, kind.samples(made, asked))
+    print(f'{count} samples on a grid: {path}')
     if arguments.npz:
-      _save_npz(arguments.npz, images, labels)
+      labels = {k: asked[k] for k in ('label',) if k in asked}
+      _save_npz(arguments.npz, kind.arrays(made) | labels)
       print(f'their arrays: {arguments.npz}')
-    if arguments.png:
-      for i, image in enumerate(images):
-        pictures.save_png(Path(arguments.png, f'{i:06}.png'), image)
-      print(f'a PNG each: {arguments.png}')
+    if arguments.files:
+      folder = Path(os.path.expanduser(arguments.files))
+      for i in range(count):
+        one = jax.tree.map(lambda x, i=i: x[i], made)
+        write_bytes(folder / f'{i:06}{kind.suffix}', kind.encode(one))
+      print(f'a file each: {arguments.files}')
 
 
-def _columns(count: int, classes: int) -> int | None:
-  """Pictures in a row, such that with classes in turn a column is a class."""
-  return (
-    classes * max(round(math.sqrt(count) / classes), 1) if classes else None
-  )
-
-
-def _save_npz(path: str, images: np.ndarray, labels: np.ndarray | None) -> None:
-  arrays = {'image': images} | ({} if labels is None else {'label': labels})
-  target = Path(os.path.expanduser(path))
-  target.parent.mkdir(parents=True, exist_ok=True)
-  part = target.with_name(f'{target.name}.part')
-  with part.open('wb') as file:
-    np.savez_compressed(file, **arrays)
-  os.replace(part, target)
+def _save_npz(path: str, arrays: dict[str, np.ndarray]) -> None:
+  file = io.BytesIO()
+  np.savez_compressed(file, **arrays)
+  write_bytes(Path(os.path.expanduser(path)), file.getvalue())
 
 
 if __name__ == '__main__':

@@ -1,10 +1,11 @@
 """Any number of samples from a trained GAN, in chunks of one size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 import jgan
 from experiments import data
@@ -14,15 +15,24 @@ _CHUNK = 100  # samples made at a time
 
 
 class Sampler(NamedTuple):
-  """A trained GAN that makes samples when called; see `load`."""
+  """A trained GAN that makes samples when called; see `load`.
+
+  Attributes:
+    gan: the game.
+    state: its state.
+    num_classes: of its labels; 0 without.
+    make_conditions: the experiment's own: makes the batch that asks for so
+      many samples, at most as many as it has inputs for.
+  """
 
   gan: jgan.GAN
   state: jgan.TrainState
-  num_classes: int
+  num_classes: int = 0
+  make_conditions: Callable[[int], jgan.Batch] | None = None
 
   def __call__(
     self, count: int, seed: int = 0, label: int | Sequence[int] | None = None
-  ) -> np.ndarray:
+  ) -> PyTree:
     """Makes `count` samples; number i depends on the seed and i alone.
 
     Args:
@@ -31,14 +41,15 @@ class Sampler(NamedTuple):
       label: the class of all, or several in turn; None for all in turn.
 
     Returns:
-      Samples `[count, ...]`; pictures are float32 in [-1, 1].
+      Samples `[count, ...]`, one array or several; pictures are float32 in
+      [-1, 1].
 
     Raises:
       UserError: count or label are out of range, or there are no classes.
     """
     return self.make(self.conditions(count, label), seed)
 
-  def make(self, conditions: jgan.Batch, seed: int = 0) -> np.ndarray:
+  def make(self, conditions: jgan.Batch, seed: int = 0) -> PyTree:
     """Makes the samples that entries of `conditions` ask for, at least 1."""
     count = len(conditions['index'])
     key = jax.random.key(seed)
@@ -48,12 +59,12 @@ class Sampler(NamedTuple):
       for start in range(0, count, _CHUNK)
     ]
     made = [jgan.sample(self.gan, self.state, chunk, key) for chunk in chunks]
-    return np.concatenate(made)[:count]
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *made)
 
   def conditions(
     self, count: int, label: int | Sequence[int] | None = None
   ) -> jgan.Batch:
-    """The numbers of the samples, and their labels where there are classes."""
+    """What asks for samples: their numbers, and labels or inputs if any."""
     if count < 1:
       raise UserError(f'--count must be 1 or more, got {count}')
     chosen = [] if label is None else np.atleast_1d(label).tolist()
@@ -68,6 +79,8 @@ class Sampler(NamedTuple):
         f'--label={wrong[0]} is no class of this model, whose labels are from '
         f'0 to {self.num_classes - 1}'
       )
+    if self.make_conditions is not None and not chosen:
+      return data.to_float(self.make_conditions(count))
     return data.conditions(count, self.num_classes, chosen or None)
 
 

@@ -49,6 +49,20 @@ def default_extractor(experiment: ModuleType | None) -> str:
   return 'efficientnet' if jax.default_backend() == 'cpu' else 'inception'
 
 
+def names(experiment: Any) -> tuple[str, ...]:
+  """The scores that `--best-by` can name: the experiment's own if it has."""
+  if hasattr(experiment, 'score'):
+    return (*experiment.LOWER_IS_BETTER, *experiment.HIGHER_IS_BETTER)
+  return (*LOWER_IS_BETTER, *HIGHER_IS_BETTER)
+
+
+def lower_is_better(experiment: Any, name: str) -> bool:
+  """Whether a lower score of this name is the better one."""
+  if hasattr(experiment, 'score'):
+    return name in experiment.LOWER_IS_BETTER
+  return name in LOWER_IS_BETTER
+
+
 class Pictures(NamedTuple):
   """Pictures to score, and what the protocol calls them.
 
@@ -89,6 +103,23 @@ class Score(NamedTuple):
   value: float
   low: float = np.nan
   high: float = np.nan
+
+
+class Report(NamedTuple):
+  """Scores by name, and what another must know to compare them with others.
+
+  What an experiment returns whose samples are not scored as pictures, from
+  `score(config, generate, count, seed)`: `generate` is a `Sampler`, `count` the
+  most samples to make of it. Beside it stand in the experiment's file
+  LOWER_IS_BETTER and HIGHER_IS_BETTER, the names of scores for `--best-by`.
+
+  Attributes:
+    scores: the field's own.
+    protocol: of what, how many, by which networks with which weights.
+  """
+
+  scores: Mapping[str, Score]
+  protocol: Mapping[str, Any]
 
 
 def picked(pictures: Pictures, count: int, seed: int) -> Pictures:

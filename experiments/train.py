@@ -3,6 +3,7 @@
 The whole loop is here, to be read and forked. A workdir holds config.json,
 metrics.jsonl, TensorBoard's events, reals.png, samples/ of fixed latents from
 before the first step on, and checkpoints/; the same command goes on with it.
+What is no picture has a file that plays it beside each PNG.
 With --evaluate-every also best/, the checkpoint whose SCORED samples, a
 constant below, came off best against as many reals at most.
 """
@@ -42,7 +43,7 @@ from experiments import (
   mnist_lsgan,
   mnist_mlp,
   mnist_wgan,
-  pictures,
+  modality,
   scoring,
   stacked_mnist,
   stacked_mnist_wgan_gp,
@@ -79,7 +80,6 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
 }
 DEFAULT = 'digits'
 SCORED = 5000  # samples, and at most as many reals, by --evaluate-every
-GRID = 80  # pictures in a grid: eight of each of ten classes
 
 
 @reported()
@@ -95,6 +95,7 @@ class Task(NamedTuple):
 
   gan: jgan.GAN
   source: data.Source
+  modality: modality.Modality
   mesh: jax.sharding.Mesh
   key: jax.Array  # the run's
   state: jgan.TrainState  # its shapes and shardings
@@ -109,12 +110,13 @@ def build(run: configs.Run) -> Task:
       f'--batch-size={config.batch_size} does not divide over the {mesh.size} '
       'devices of this machine'
     )
-  known = (*scoring.LOWER_IS_BETTER, *scoring.HIGHER_IS_BETTER)
+  known = scoring.names(experiment)
   if config.best_by not in known:
     raise UserError(f'--best-by={config.best_by} is none of {", ".join(known)}')
   key = jax.random.key(config.seed)
   with building():
     gan, source = experiment.make_gan(config), experiment.make_data(config)
+    shown = modality.of(experiment, config)
     batch = data.to_float(data.batch(source, config.seed, 0, config.batch_size))
     shapes = jax.eval_shape(functools.partial(jgan.init, gan), key, batch)
   state = jax.tree.map(
@@ -123,7 +125,7 @@ def build(run: configs.Run) -> Task:
     ),
     shapes,
   )
-  return Task(gan, source, mesh, key, state)
+  return Task(gan, source, shown, mesh, key, state)
 
 
 def train(run: configs.Run) -> jgan.TrainState:
@@ -164,7 +166,12 @@ def train(run: configs.Run) -> jgan.TrainState:
       write_reals(run, task, log)
       write_samples(run, task, state, 0, log)
     progress = stack.enter_context(
-      Progress(config.steps, start, batch_size=config.batch_size)
+      Progress(
+        config.steps,
+        start,
+        batch_size=config.batch_size,
+        unit=task.modality.unit,
+      )
     )
     played, hurry = [], None
     for step in range(start, config.steps):
@@ -305,23 +312,22 @@ def write_metrics(
 
 
 def write_reals(run: configs.Run, task: Task, log: Log) -> None:
-  """A grid of examples, to compare samples with: reals.png."""
-  config = run.config
-  picked = data.batch(task.source, config.seed, 0, GRID)['image']
-  image = pictures.grid(picked)
-  pictures.save_png(run.workdir / 'reals.png', image)
-  log.picture(0, 'reals', image)
+  """Examples to compare samples with: reals.png."""
+  batch = data.batch(task.source, run.config.seed, 0, task.modality.count)
+  shown = task.modality.reals(batch)
+  modality.save(run.workdir / 'reals.png', shown)
+  log.picture(0, 'reals', shown.picture)
 
 
 def write_samples(
   run: configs.Run, task: Task, state: jgan.TrainState, done: int, log: Log
 ) -> None:
-  """A grid of samples of the same latents in every step."""
-  generate = Sampler(task.gan, state, num_classes(run))
-  images = generate(GRID, run.config.seed)
-  image = pictures.grid(images, columns=num_classes(run) or None)
-  pictures.save_png(sample_path(run, done), image)
-  log.picture(done, 'samples', image)
+  """Samples of the same latents in every step."""
+  generate = sampler(run, task.gan, state)
+  asked = generate.conditions(task.modality.count)
+  shown = task.modality.samples(generate.make(asked, run.config.seed), asked)
+  modality.save(sample_path(run, done), shown)
+  log.picture(done, 'samples', shown.picture)
 
 
 def evaluator(
@@ -339,20 +345,12 @@ def evaluator(
     `evaluate(done, state)`, which tells the score of `--best-by` in a line.
   """
   by, kept = run.config.best_by, run.workdir / 'best.json'
-  sign = 1 if by in scoring.LOWER_IS_BETTER else -1
-  name = scoring.default_extractor(EXPERIMENTS[run.name])
-  with building():
-    extractor = scoring.EXTRACTORS[name]()
-    reals = scoring.Pictures(f'data of {run.name}', task.source)
-    reals = scoring.picked(reals, SCORED, run.config.seed)
-    real = scoring.extract_cached(extractor, reals)
+  sign = 1 if scoring.lower_is_better(EXPERIMENTS[run.name], by) else -1
+  score, told_in = scorer(run, task)
   best = stack.enter_context(Checkpoints(run.workdir / 'best', keep=1))
 
   def evaluate(done, state):
-    generate = Sampler(task.gan, state, num_classes(run))
-    samples = Samples(generate, SCORED, run.config.seed)
-    fake = scoring.extract(extractor, scoring.Pictures('samples', samples))
-    found = scoring.scores(real, fake, resamples=0)
+    found = score(sampler(run, task.gan, state))
     log.write(done, {f'evaluation/{k}': x.value for k, x in found.items()})
     value = found[by].value
     so_far = json.loads(kept.read_text()) if kept.exists() else {'step': 0}
@@ -363,16 +361,46 @@ def evaluator(
     if better:
       best.save(done, state)
       best.wait()
-      write_json(kept, {'step': done, by: value, 'extractor': name})
-    told = f'step {done}: {by} {value:.4g} in features of {extractor.name}'
+      write_json(kept, {'step': done, by: value, **told_in})
+    in_features = ''.join(f' in features of {x}' for x in told_in.values())
+    told = f'step {done}: {by} {value:.4g}{in_features}'
     return told + ', the best so far' * better
 
   return evaluate
 
 
-def num_classes(run: configs.Run) -> int:
-  """The number of classes that samples are made of; 0 without labels."""
-  return getattr(run.config, 'num_classes', 0)
+def scorer(
+  run: configs.Run, task: Task
+) -> tuple[Callable[[Sampler], Mapping[str, scoring.Score]], Mapping[str, str]]:
+  """What scores a sampler, and the name of the extractor if it has one."""
+  experiment, seed = EXPERIMENTS[run.name], run.config.seed
+  if own := getattr(experiment, 'score', None):
+    return lambda generate: own(run.config, generate, SCORED, seed).scores, {}
+  name = scoring.default_extractor(experiment)
+  with building():
+    extractor = scoring.EXTRACTORS[name]()
+    reals = scoring.Pictures(f'data of {run.name}', task.source)
+    reals = scoring.picked(reals, SCORED, seed)
+    real = scoring.extract_cached(extractor, reals)
+
+  def score(generate):
+    samples = scoring.Pictures('samples', Samples(generate, SCORED, seed))
+    return scoring.scores(
+      real, scoring.extract(extractor, samples), resamples=0
+    )
+
+  return score, {'extractor': extractor.name}
+
+
+def sampler(run: configs.Run, gan: jgan.GAN, state: jgan.TrainState) -> Sampler:
+  """What samples from a state of the run; see `experiments.sampler`."""
+  own = getattr(EXPERIMENTS[run.name], 'make_conditions', None)
+  return Sampler(
+    gan,
+    state,
+    num_classes=getattr(run.config, 'num_classes', 0),
+    make_conditions=own and functools.partial(own, run.config),
+  )
 
 
 def sample_path(run: configs.Run, done: int) -> Path:

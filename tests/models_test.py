@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import games
@@ -30,6 +30,8 @@ class Row(NamedTuple):
       get a gradient from the second on.
     fixed: collections that stay as they are.
     largest: absolute value of a sample's entries.
+    like: the names in the batch of what samples have the shape of: one name,
+      or a tree of them.
   """
 
   make: Callable[..., jgan.GAN]
@@ -40,6 +42,7 @@ class Row(NamedTuple):
   gated: tuple[str, ...] = ()
   fixed: tuple[str, ...] = ()
   largest: float = 1.0
+  like: Any = 'image'
 
 
 def images(resolution, channels=1, labels=None, n=8):
@@ -195,7 +198,7 @@ class Trained(NamedTuple):
   states: list  # on the host, after each step
   metrics: list
   deviations: dict  # of each layer's output, by path, before training
-  loss: np.ndarray  # the generator's, before training
+  loss: np.ndarray  # of the last to move, before training
   traces: list  # one entry for each
 
 
@@ -236,10 +239,11 @@ def trained(request):
 
 
 def look(gan, variables, batch):
-  """How far each layer's outputs spread, by its path; the generator's loss.
+  """How far each layer's outputs spread, by its path; the last player's loss.
 
-  In the generator's move of the first step: within a penalty's gradient layers
-  run as well, and there is nothing here that the step does not compute anyway.
+  In the last move of the first step, as a rule the generator's: within a
+  penalty's gradient layers run as well, and there is nothing here that the step
+  does not compute anyway.
   """
   deviations = {}
 
@@ -250,12 +254,12 @@ def look(gan, variables, batch):
     return out
 
   with nn.intercept_methods(record):
-    loss = generator_loss(gan, variables, batch)
+    loss = last_loss(gan, variables, batch)
   return deviations, loss
 
 
-def generator_loss(gan, variables, batch):
-  """Of the generator's move in the first step of a row."""
+def last_loss(gan, variables, batch):
+  """Of the last move in the first step of a row."""
   key = jax.random.fold_in(jax.random.fold_in(jax.random.key(1), 1), 0)
   return gan.players[-1].loss(variables, batch, key, jnp.zeros((), int)).loss
 
@@ -295,32 +299,44 @@ def test_every_parameter_and_statistic_moves(trained):
 
 
 def sample(trained, state, n=3):
-  batch = {'index': jnp.arange(n)}
-  if 'label' in trained.row.batch:
-    batch['label'] = trained.row.batch['label'][:n]
+  conditions = {name: x[:n] for name, x in trained.row.batch.items()}
+  batch = {**conditions, 'index': jnp.arange(n)}
   return trained.draw(state, batch, jax.random.key(2))
 
 
 def test_samples_have_the_shape_and_range_of_the_data(trained):
-  drawn = sample(trained, trained.states[-1])
-  assert drawn.shape == (3, *trained.row.batch['image'].shape[1:])
-  assert drawn.dtype == jnp.float32
-  assert float(jnp.abs(drawn).max()) <= trained.row.largest
-  assert float(drawn.std(0).max()) > 0  # they are not one picture
+  row, drawn = trained.row, sample(trained, trained.states[-1])
+  expected = jax.tree.map(lambda name: row.batch[name].shape[1:], row.like)
+  assert jax.tree.map(lambda x: x.shape, drawn) == jax.tree.map(
+    lambda shape: (3, *shape),
+    expected,
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+  for one in jax.tree.leaves(drawn):
+    assert one.dtype == jnp.float32
+    assert float(jnp.abs(one).max()) <= row.largest
+    assert float(one.std(0).max()) > 0  # they are not one and the same
 
 
 def test_samples_come_from_the_averaged_params(trained):
   last = trained.states[-1]
   if not last.ema_params:
     pytest.skip('keeps no average')
-  (name,) = last.ema_params
-  own = last.variables[name]
-  zeros = {**own, 'params': jax.tree.map(np.zeros_like, own['params'])}
-  without = last._replace(variables={**last.variables, name: zeros})
-  live = last._replace(ema_params={name: own['params']})
+  averaged = {name: last.variables[name] for name in last.ema_params}
+  zeros = {
+    name: {**own, 'params': jax.tree.map(np.zeros_like, own['params'])}
+    for name, own in averaged.items()
+  }
+  without = last._replace(variables={**last.variables, **zeros})
+  live = last._replace(
+    ema_params={name: own['params'] for name, own in averaged.items()}
+  )
   drawn = sample(trained, last)
   games.assert_close(drawn, sample(trained, without), 0)
-  assert not np.allclose(drawn, sample(trained, live), atol=1e-6)
+  for one, other in zip(
+    jax.tree.leaves(drawn), jax.tree.leaves(sample(trained, live)), strict=True
+  ):
+    assert not np.allclose(one, other, atol=1e-6)
 
 
 def test_layers_start_at_sane_scales(trained):
@@ -360,7 +376,7 @@ def test_bfloat16_computes_with_float32_params(trained):
     jnp.result_type, trained.start
   )
 
-  narrow = quick_jit(partial(generator_loss, gan)).lower(
+  narrow = quick_jit(partial(last_loss, gan)).lower(
     trained.start.variables, trained.row.batch
   )
   assert 'bf16' in narrow.as_text()

@@ -181,19 +181,41 @@ def conditions(
   return {'index': index, 'label': np.resize(np.int32(chosen), count)}
 
 
-def to_float(batch: Mapping) -> dict:
-  """Returns the batch with a uint8 'image' as float32 in [-1, 1].
+# What an integer array of a batch holds: levels of grey, or sound.
+_RANGES = {
+  jnp.uint8: lambda x: x / 127.5 - 1,
+  jnp.uint16: lambda x: x / 32767.5 - 1,
+  jnp.int16: lambda x: x / 32768,
+}
 
-  Traceable by JAX: inside the compiled step it is free, and a quarter of the
-  bytes travels to the device. All else is returned as it is.
+
+def to_float(batch: Mapping) -> dict:
+  """Returns the batch with pictures and sound as float32 in [-1, 1].
+
+  uint8 and uint16 are levels from black to white, int16 is sound as in a wav
+  file. Traceable by JAX: inside the compiled step it is free, and a quarter or
+  half of the bytes travels to the device. All else, such as int32 labels, is
+  returned as it is.
   """
-  image = batch.get('image')
-  if image is None or image.dtype != jnp.uint8:
-    return dict(batch)
-  return {**batch, 'image': jnp.asarray(image, jnp.float32) / 127.5 - 1}
+
+  def convert(x):
+    scale = next((f for t, f in _RANGES.items() if x.dtype == t), None)
+    return x if scale is None else scale(jnp.asarray(x, jnp.float32))
+
+  return {name: convert(x) for name, x in batch.items()}
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-  """Returns pictures in [-1, 1] as uint8, rounded; clips what is outside."""
-  scaled = (np.asarray(images, np.float32) + 1) * 127.5
+  """Returns pictures as uint8, rounded.
+
+  Args:
+    images: floats in [-1, 1], where what is outside is clipped; or uint16; or
+      uint8, which stay as they are.
+  """
+  images = np.asarray(images)
+  if images.dtype == np.uint8:
+    return images
+  if images.dtype == np.uint16:
+    return np.rint(images / np.float32(257)).astype(np.uint8)
+  scaled = (images.astype(np.float32) + 1) * 127.5
   return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -251,7 +251,7 @@ def test_sample_command_writes_what_is_asked(whole, tmp_path, capsys):
       '--seed=1',
       f'--grid={tmp_path / "grid.png"}',
       f'--npz={tmp_path / "out" / "samples.npz"}',
-      f'--png={tmp_path / "each"}',
+      f'--files={tmp_path / "each"}',
     ]
   )
   stored = np.load(tmp_path / 'out' / 'samples.npz')
