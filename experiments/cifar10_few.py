@@ -17,8 +17,8 @@ import dataclasses
 
 import jgan
 from experiments import data, dcgan
+from jgan import ada, regularizers
 from jgan import augment as augments
-from jgan import regularizers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,7 @@ class Config(dcgan.Config):
   data_dir: str = ''  # of tfds; empty: its default
   images: int = 1000  # how many there are
   augment: bool = True  # play with DiffAugment
+  adaptive: bool = False  # with ADA in its place
   lecam: float = 0.0  # weight of LeCam
   consistency: float = 0.0  # weight of consistency
 
@@ -38,8 +39,15 @@ def make_gan(config: Config) -> jgan.GAN:
     *augments.color, augments.translation, augments.cutout
   )
   options = {}
-  if config.augment:
+  if config.adaptive:
+    augment, tracker = ada.adaptive(batch_size=config.batch_size)
+    options |= {'augment': augment, 'tracker': tracker}
+  elif config.augment:
     options['augment'] = lambda images, keys, *tracked: policy(images, keys)
+  if config.lecam and config.adaptive:
+    raise ValueError(
+      '--lecam and --adaptive both keep a memory of the logits: give one'
+    )
   if config.lecam:
     options['tracker'] = regularizers.logit_means()
     options['auxiliary'] = regularizers.lecam_term(config.lecam)
