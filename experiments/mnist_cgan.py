@@ -1,7 +1,16 @@
 """CGAN (Mirza and Osindero, 2014) on MNIST: perceptrons told the digit.
 
-Score and time: not measured here. The paper scored by Parzen windows, which are
-no longer used.
+Measured here on 2 CPU cores, --steps=3000, five epochs: a Frechet distance of
+6.5 (95%: 6.0 to 7.0) in the digit classifier's features, precision .64, recall
+.11, by `python -m experiments.evaluate --workdir=WORKDIR --count=5000
+--resamples=3`. In the grid nearly all digits are those asked for, and those of
+a class differ. At full length not measured here; the paper scored by Parzen
+windows, which are no longer used.
+
+The game is not the paper's: that one, --no-relativistic --gamma=0 --dropout=.5,
+draws one picture for each class. It took both a penalty of the discriminator's
+slopes and latents about 0: with the penalty and the paper's latents, in the
+unit cube, the distance was 11.7 and recall 0 after as many steps.
 """
 
 import dataclasses
@@ -27,19 +36,29 @@ class Config(base.Config):
   latent_dim: int = 100  # entries of a latent
   width: int = 1200  # the generator's joint units
   maxout: int = 240  # the discriminator's joint units
-  dropout: float = 0.5  # of hidden units
+  dropout: float = 0.0  # of hidden units
+  relativistic: bool = True  # each real against one fake
+  gamma: float = 10.0  # twice R1's and R2's weight; 0: none
   learning_rate: float = 2e-4  # Adam's, of both players
   ema_decay: float = 0.999  # of the generator sampled from
 
 
 def make_gan(config: Config) -> jgan.GAN:
+  def penalty(critic, real, fake, keys):
+    del keys
+    slopes = jgan.penalties.r1(critic, real) + jgan.penalties.r2(critic, fake)
+    return config.gamma / 2 * slopes
+
+  relativistic, other = jgan.losses.relativistic, jgan.losses.non_saturating
   return jgan.models.cgan(
     shape=(28, 28, 1),
     num_classes=config.num_classes,
+    loss=relativistic if config.relativistic else other,
     latent_dim=config.latent_dim,
     width=config.width,
     maxout_units=config.maxout,
     dropout=config.dropout,
+    penalty=penalty if config.gamma else None,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
   )
