@@ -12,9 +12,18 @@ Modes are counted, and their divergence from uniform is taken, by
 
   python -m experiments.evaluate --workdir=... --count=26000
 
-Score and time: not measured here. In PacGAN's published code a DCGAN takes as
-many pictures and samples, 100,000 steps of 64, and two moves of the generator
-for each of the discriminator. Gamma is 10 since with --gamma=1 --width=16
+Measured here on 2 CPU cores, one seed, shortened runs of --width=16
+--steps=6000, by the command above with --resamples=0: the default reaches 937
+modes with a KL of .87 and a precision of .10; the DCGAN 913, .82 and .11. Only
+a tenth of the samples lie near a real, and the classifier names a class for
+whatever it is shown: so early in a training most modes are reached by pictures
+that are none. In the grids the default's digits are mostly legible, the DCGAN's
+are of one cast. At full length not measured here.
+
+Published: PacGAN's DCGAN 99 modes and a KL of 3.4, with packs of two 1,000 and
+.06 (Lin et al., 2018); R3GAN 1,000 (Huang et al., 2024). In PacGAN's published
+code a DCGAN takes 100,000 steps of 64, and two moves of the generator for each
+of the discriminator. Gamma is 10 since with --gamma=1 --width=16
 --latent-dim=64 the discriminator was far ahead after a thousand steps.
 """
 
