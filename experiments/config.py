@@ -164,8 +164,11 @@ def _split(
   room_of = {'h': 0, 'help': 0}
   for experiment in experiments.values():
     for name, hint in typing.get_type_hints(experiment.Config).items():
-      many = math.inf if typing.get_origin(hint) is tuple else 1
-      room_of |= {name: 0 if hint is bool else many, f'no_{name}': 0}
+      kinds = (hint, *typing.get_args(hint))
+      several = any(typing.get_origin(kind) is tuple for kind in kinds)
+      room = 0 if hint is bool else math.inf if several else 1
+      # A flag may take one value here and several there.
+      room_of |= {name: max(room, room_of.get(name, 0)), f'no_{name}': 0}
   words, flags, taken, room = [], [], 0, 0
   for arg in args:
     if arg.startswith('--') or arg == '-h':

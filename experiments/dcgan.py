@@ -27,13 +27,16 @@ class Config(base.Config):
 
 
 def make_gan(
-  config: Config, resolution: int, channels: int, **options: Any
+  config: Config,
+  resolution: int | tuple[int, int],
+  channels: int,
+  **options: Any,
 ) -> jgan.GAN:
   """The DCGAN of these numbers for pictures of this form.
 
   Args:
     config: the numbers.
-    resolution: height and width of the pictures.
+    resolution: height and width of the pictures, or the side of square ones.
     channels: of the pictures.
     **options: other arguments of `jgan.standard_gan`.
   """

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 import tyro
-from PIL import Image
 
 from experiments import config as configs
 from experiments import data, pictures, sample, train
@@ -183,9 +182,7 @@ def compared(
     fake = load(arguments.fake, arguments)
     shape = _shape(fake)
     real = load(arguments.real, arguments, shape[0])
-  held_out = arguments.held_out and load(
-    arguments.held_out, arguments, shape[0]
-  )
+  held_out = arguments.held_out and unseen(arguments, run, shape[0])
   real, fake, held_out = (
     each and picked(each, arguments.count, arguments.seed)
     for each in (real, fake, held_out)
@@ -197,6 +194,19 @@ def compared(
         f'{list(shape)}: height, width and channels must agree'
       )
   return real, fake, held_out or None
+
+
+def unseen(
+  arguments: Arguments, run: configs.Run | None, side: int
+) -> Pictures:
+  """The held-out pictures; a folder as the run reads its own, if it has one."""
+  path = Path(arguments.held_out).expanduser()
+  own = run is not None and hasattr(run.config, 'path')
+  if not own or not path.is_dir() or (path / configs.FILE).is_file():
+    return load(arguments.held_out, arguments, side)
+  config = dataclasses.replace(run.config, path=str(path))
+  source = train.EXPERIMENTS[run.name].make_data(config)
+  return Pictures(arguments.held_out, source)
 
 
 def load(name: str, arguments: Arguments, side: int | None = None) -> Pictures:
@@ -211,7 +221,7 @@ def load(name: str, arguments: Arguments, side: int | None = None) -> Pictures:
     samples = Samples(generate, arguments.count, arguments.seed)
     return Pictures(told(name, generate), samples)
   if path.is_dir():
-    return Pictures(name, data.folder_source(path, _side(path)))
+    return Pictures(name, data.folder_source(path))
   if path.suffix == '.npz':
     return Pictures(name, data.npz_source(path))
   set_name, colon, split = name.partition(':')
@@ -289,10 +299,14 @@ def neighbours(
   if label is not None:  # the closest of each class, of ten at most
     first = [order[label[order] == x][0] for x in np.unique(label)[:10]]
     closest = np.array(first)
-  fakes = fake.source[closest]['image'][:, None]
-  reals = real.source[found.indices[closest].ravel()]['image']
-  rows = np.concatenate([fakes, reals.reshape(-1, 3, *reals.shape[1:])], 1)
-  return pictures.grid(rows.reshape(-1, *reals.shape[1:]), columns=4)
+  rows = found.indices[closest].ravel()
+  fakes, reals = (
+    data.to_uint8(source[at]['image'])
+    for source, at in ((fake.source, closest), (real.source, rows))
+  )
+  reals = reals.reshape(-1, 3, *fakes.shape[1:])
+  shown = np.concatenate([fakes[:, None], reals], 1)
+  return pictures.grid(shown.reshape(-1, *fakes.shape[1:]), columns=4)
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -309,18 +323,6 @@ def table(report: Mapping[str, Any]) -> str:
     if value is not None
   ]
   return '\n'.join(lines)
-
-
-def _side(folder: Path) -> int:
-  """The shorter side of a folder's first picture, to which all are brought."""
-  first = next(
-    (p for p in sorted(folder.rglob('*')) if p.suffix.lower() in data.SUFFIXES),
-    None,
-  )
-  if first is None:
-    return 1  # `data.folder` says what is missing
-  with Image.open(first) as image:
-    return min(image.size)
 
 
 def _first(of: Pictures) -> Mapping[str, np.ndarray]:

@@ -1,7 +1,8 @@
 """Networks in whose features pictures are scored, ready to be called.
 
-Pictures are uint8, or floats in [-1, 1], which are first rounded to the 256
-levels that a file would hold: samples score alike from memory and from disk.
+Pictures are uint8, or uint16 or floats in [-1, 1], which are first rounded to
+the 256 levels that a file would hold: samples score alike from memory and from
+disk.
 Grey ones are repeated to three channels where a network wants colour.
 """
 
@@ -218,10 +219,12 @@ def _levels(images: Array) -> Float[Array, 'n h w c']:
     )
   if images.dtype == jnp.uint8:
     return images.astype(jnp.float32)
+  if images.dtype == jnp.uint16:
+    return jnp.round(images.astype(jnp.float32) / 257)
   if not jnp.issubdtype(images.dtype, jnp.floating):
     raise ValueError(
-      'features: needs pictures as uint8, or as floats in [-1, 1], got '
-      f'{images.dtype}.'
+      'features: needs pictures as uint8, or as floats in [-1, 1], or as '
+      f'uint16, got {images.dtype}.'
     )
   scaled = (images.astype(jnp.float32) + 1) * 127.5
   return jnp.clip(jnp.round(scaled), 0, 255)

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 
 import jgan
-from experiments import data
 
 _BATCH = 'batch.json'
 
@@ -17,14 +16,16 @@ _BATCH = 'batch.json'
 def write_batch(workdir: Path, batch: jgan.Batch) -> None:
   """Keeps the form of a batch, so that sampling needs no data: batch.json."""
   form = {
-    name: {'shape': x.shape, 'dtype': str(x.dtype)}
-    for name, x in jax.eval_shape(data.to_float, batch).items()
+    name: {'shape': x.shape, 'dtype': str(x.dtype)} for name, x in batch.items()
   }
   write_json(workdir / _BATCH, form)
 
 
 def read_batch(workdir: Path) -> dict[str, jax.ShapeDtypeStruct]:
-  """The form of the batches of a run, as `jgan.init` needs it."""
+  """The form of the batches of a run, as its data give them.
+
+  `jax.eval_shape(data.to_float, form)` is what `jgan.init` needs.
+  """
   form = json.loads((workdir / _BATCH).read_text())
   return {
     name: jax.ShapeDtypeStruct(tuple(x['shape']), x['dtype'])

@@ -52,19 +52,38 @@ class Modality(NamedTuple):
   arrays: Callable[[PyTree], dict[str, np.ndarray]]
 
 
-def of(experiment: Any, config: Any) -> Modality:
-  """The experiment's own modality, or pictures, with a class to a column."""
+def of(experiment: Any, config: Any, batch: jgan.Batch) -> Modality:
+  """The experiment's own modality, or pictures, with a class to a column.
+
+  Args:
+    experiment: its module.
+    config: its numbers. With `levels`, pictures of 16 bits return to these.
+    batch: of its data, or the batch's form. Where pictures are uint16 there,
+      files of samples have 16 bits.
+  """
   if make := getattr(experiment, 'make_modality', None):
     return make(config)
-  return images(getattr(config, 'num_classes', 0))
+  levels = None
+  if batch['image'].dtype == np.uint16:
+    levels = getattr(config, 'levels', None) or data.ALL_LEVELS
+  return images(getattr(config, 'num_classes', 0), levels)
 
 
-def images(num_classes: int = 0) -> Modality:
-  """Pictures in [-1, 1] on a grid, with `num_classes` to a row in turn."""
+def images(num_classes: int = 0, levels: data.Levels | None = None) -> Modality:
+  """Pictures in [-1, 1] on a grid.
+
+  Args:
+    num_classes: so many come in turn, to a row.
+    levels: of 16-bit files, black and white; None for files of 8 bits. Grids
+      have 8 bits, from the same black to the same white.
+  """
 
   def samples(made, conditions):
     columns = _columns(len(made), conditions.get('label'), num_classes)
     return Shown(pictures.grid(made, columns))
+
+  def pixels(made):
+    return data.to_uint16(made, levels) if levels else data.to_uint8(made)
 
   return Modality(
     unit='images',
@@ -72,8 +91,8 @@ def images(num_classes: int = 0) -> Modality:
     reals=lambda batch: Shown(pictures.grid(batch['image'])),
     samples=samples,
     suffix='.png',
-    encode=pictures.png,
-    arrays=lambda made: {'image': data.to_uint8(made)},
+    encode=lambda one: pictures.png(pixels(one)),
+    arrays=lambda made: {'image': pixels(made)},
   )
 
 

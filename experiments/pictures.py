@@ -20,8 +20,8 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
   """Returns pictures side by side, row by row, with a gap around each.
 
   Args:
-    images: [N, height, width, channels], uint8 or floats in [-1, 1], grey or
-      RGB.
+    images: [N, height, width, channels], uint8, uint16 or floats in [-1, 1],
+      grey or RGB.
     columns: pictures in a row; None for a grid that is nearly square.
 
   Returns:
@@ -31,7 +31,7 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     ValueError: there is no picture, its shape or type is another, a pixel is
       not finite, or `columns` is less than 1.
   """
-  images = _uint8('grid', images, axes=4)
+  images = to_uint8(_checked('grid', images, axes=4))
   count, height, width, _ = images.shape
   columns = math.ceil(math.sqrt(count)) if columns is None else columns
   if columns < 1:
@@ -52,13 +52,18 @@ def png(image: np.ndarray) -> bytes:
   """Returns a picture as the content of a PNG file.
 
   Args:
-    image: [height, width, channels], uint8 or floats in [-1, 1], grey or RGB.
+    image: [height, width, channels], uint8 or floats in [-1, 1], grey or RGB;
+      or uint16, grey, for a file of 16 bits.
 
   Raises:
     ValueError: the picture's shape or type is another, or a pixel is not
       finite.
   """
-  pixels = _uint8('png', image, axes=3)
+  pixels = _checked('png', image, axes=3)
+  if pixels.dtype != np.uint16:
+    pixels = to_uint8(pixels)
+  elif pixels.shape[-1] != 1:
+    raise ValueError(f'png: needs grey for 16 bits, not {pixels.shape}.')
   if pixels.shape[-1] == 1:
     pixels = pixels[..., 0]
   file = io.BytesIO()
@@ -76,8 +81,8 @@ def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
   write_bytes(Path(path), png(image))
 
 
-def _uint8(who: str, images: np.ndarray, axes: int) -> np.ndarray:
-  """Returns pictures as uint8 after a check of their shape and pixels."""
+def _checked(who: str, images: np.ndarray, axes: int) -> np.ndarray:
+  """Returns pictures after a check of their shape and pixels."""
   images = np.asarray(images)
   if images.ndim != axes or not images.size or images.shape[-1] not in (1, 3):
     layout = ('N, ' if axes == 4 else '') + 'height, width, channels'
@@ -85,11 +90,13 @@ def _uint8(who: str, images: np.ndarray, axes: int) -> np.ndarray:
       f'{who}: needs pictures [{layout}] of 1 or 3 channels, not '
       f'{images.shape}.'
     )
-  if images.dtype == np.uint8:
+  if images.dtype in (np.uint8, np.uint16):
     return images
   # numpy alone does not count bfloat16 as floating.
   if not jnp.issubdtype(images.dtype, jnp.floating):
-    raise ValueError(f'{who}: needs uint8 or floats, not {images.dtype}.')
+    raise ValueError(
+      f'{who}: needs uint8, uint16 or floats, not {images.dtype}.'
+    )
   if not np.isfinite(images.astype(np.float32)).all():
     raise ValueError(f'{who}: the pictures have pixels that are not finite.')
-  return to_uint8(images)
+  return images

@@ -6,11 +6,11 @@ In Python, two lines:
   images = generate(64, seed=1)  # [64, height, width, channels], in [-1, 1]
 
 With classes, `--label 3` or `label=3` makes threes alone, and `--label 3 5` or
-`label=(3, 5)` threes and fives in turn.
+`label=(3, 5)` threes and fives in turn. A run that translates pictures takes
+held-out ones of its data, or `--input=PATH`: your own, a file or a folder.
 """
 
 import dataclasses
-import functools
 import io
 import os
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ import tyro
 
 import jgan
 from experiments import config as configs
-from experiments import modality
+from experiments import data, modality
 from experiments.checkpoints import Checkpoints
-from experiments.errors import building, reported
+from experiments.errors import UserError, building, reported
 from experiments.files import read_batch, write_bytes
 from experiments.modality import Modality
 from experiments.sampler import Sampler
@@ -38,20 +38,24 @@ class Arguments:
 
   workdir: Annotated[str, tyro.conf.arg(metavar='DIR')]
   """where the run is kept"""
-  count: int = 64
-  """how many samples"""
+  count: Annotated[
+    int | None, tyro.conf.arg(metavar='INT', help_behavior_hint='(64)')
+  ] = None
+  """how many samples; of --input all"""
   seed: int = 0
   """decides the samples"""
   label: Annotated[
     tuple[int, ...], tyro.conf.arg(metavar='INT ...', help_behavior_hint='')
   ] = ()
   """classes, in turn; by default all"""
+  input: Annotated[str | None, tyro.conf.arg(metavar='PATH')] = None
+  """your own pictures to translate"""
   best: bool = False
   """the best by --evaluate-every, not the last"""
   grid: Annotated[str | None, tyro.conf.arg(metavar='FILE')] = None
   """a PNG of all; by default in DIR/samples"""
   npz: Annotated[str | None, tyro.conf.arg(metavar='FILE')] = None
-  """also arrays: image, uint8, and label"""
+  """also arrays: image, and label if any"""
   files: Annotated[str | None, tyro.conf.arg(metavar='DIR')] = None
   """also a file each (PNG, WAV, GIF), here"""
 
@@ -71,21 +75,25 @@ def load(workdir: str | os.PathLike, best: bool = False) -> Sampler:
   Raises:
     UserError: there is no run, or no good checkpoint.
   """
-  return _loaded(Path(os.path.expanduser(workdir)), best)[0]
+  workdir = Path(os.path.expanduser(workdir))
+  return _loaded(configs.load(workdir, EXPERIMENTS), best)[0]
 
 
-def _loaded(workdir: Path, best: bool) -> tuple[Sampler, Modality]:
-  run = configs.load(workdir, EXPERIMENTS)
-  experiment = EXPERIMENTS[run.name]
+def _loaded(run: configs.Run, best: bool) -> tuple[Sampler, Modality]:
+  experiment, workdir = EXPERIMENTS[run.name], run.workdir
   with building():
     gan = experiment.make_gan(run.config)
+    form = read_batch(workdir)
     template = jax.eval_shape(
-      functools.partial(jgan.init, gan), jax.random.key(0), read_batch(workdir)
+      lambda key, batch: jgan.init(gan, key, data.to_float(batch)),
+      jax.random.key(0),
+      form,
     )
     folder = workdir / ('best' if best else 'checkpoints')
     with Checkpoints(folder) as checkpoints:
       _, state = checkpoints.restore(template)
-    return sampler(run, gan, state), modality.of(experiment, run.config)
+    kind = modality.of(experiment, run.config, form)
+    return sampler(run, gan, state), kind
 
 
 @reported()
@@ -95,9 +103,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     Arguments, args=argv, prog='python -m experiments.sample'
   )
   workdir = Path(os.path.expanduser(arguments.workdir))
-  generate, kind = _loaded(workdir, arguments.best)
+  run = configs.load(workdir, EXPERIMENTS)
+  generate, kind = _loaded(run, arguments.best)
   with building():
-    asked = generate.conditions(arguments.count, arguments.label or None)
+    if arguments.input is None:
+      count = 64 if arguments.count is None else arguments.count
+      asked = generate.conditions(count, arguments.label or None)
+    else:
+      asked = own_inputs(run, arguments)
     made = generate.make(asked, arguments.seed)
     count = len(asked['index'])
     path = workdir / 'samples' / f'seed{arguments.seed}.png'
@@ -114,6 +127,29 @@ def main(argv: Sequence[str] | None = None) -> None:
         one = jax.tree.map(lambda x, i=i: x[i], made)
         write_bytes(folder / f'{i:06}{kind.suffix}', kind.encode(one))
       print(f'a file each: {arguments.files}')
+
+
+def own_inputs(run: configs.Run, arguments: Arguments) -> jgan.Batch:
+  """The batch that asks for translations of the user's own pictures.
+
+  Raises:
+    UserError: the run translates nothing, or other flags contradict.
+    ValueError, OSError: there are no such pictures, or they cannot be read.
+  """
+  load_inputs = getattr(EXPERIMENTS[run.name], 'load_inputs', None)
+  if load_inputs is None:
+    raise UserError(
+      f'--input is for runs that translate; {run.name} makes its samples of '
+      'noise alone'
+    )
+  if arguments.label:
+    raise UserError('--input and --label do not go together')
+  asked = data.to_float(load_inputs(run.config, arguments.input))
+  if arguments.count is None:
+    return asked
+  if arguments.count < 1:
+    raise UserError(f'--count must be 1 or more, got {arguments.count}')
+  return {name: x[: arguments.count] for name, x in asked.items()}
 
 
 def _save_npz(path: str, arrays: dict[str, np.ndarray]) -> None:

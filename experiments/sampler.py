@@ -110,4 +110,5 @@ class Samples:
 def _chunk(x: np.ndarray, start: int) -> np.ndarray:
   """Entries from `start` on, the last repeated to make up a chunk."""
   part = x[start : start + _CHUNK]
-  return np.pad(part, (0, _CHUNK - len(part)), mode='edge')
+  room = [(0, _CHUNK - len(part)), *[(0, 0)] * (part.ndim - 1)]
+  return np.pad(part, room, mode='edge')

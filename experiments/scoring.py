@@ -68,8 +68,8 @@ class Pictures(NamedTuple):
 
   Attributes:
     name: where they come from.
-    source: of 'image', uint8 `[n, height, width, 1 or 3]`, and perhaps of
-      'label' `[n]`.
+    source: of 'image', uint8 or uint16 `[n, height, width, 1 or 3]`, and
+      perhaps of 'label' `[n]`.
   """
 
   name: str

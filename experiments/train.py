@@ -34,19 +34,28 @@ from experiments import (
   cifar10_sngan,
   cifar10_stylegan2,
   cifar10_wgan_gp,
+  clips,
   data,
   digits,
+  digits_and_speech,
   folder,
   mnist_cgan,
+  mnist_cyclegan,
   mnist_dcgan,
   mnist_infogan,
   mnist_lsgan,
   mnist_mlp,
   mnist_wgan,
   modality,
+  moving_digits,
+  openmoji_pix2pix,
+  paired,
   scoring,
+  sounds,
+  spoken_digits,
   stacked_mnist,
   stacked_mnist_wgan_gp,
+  unpaired,
 )
 from experiments import config as configs
 from experiments.checkpoints import Checkpoints
@@ -76,7 +85,16 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
   'cifar10-biggan': cifar10_biggan,
   'cifar10-stylegan2': cifar10_stylegan2,
   'cifar10-r3gan': cifar10_r3gan,
+  'moving-digits': moving_digits,
+  'clips': clips,
+  'digits-and-speech': digits_and_speech,
+  'openmoji-pix2pix': openmoji_pix2pix,
+  'mnist-cyclegan': mnist_cyclegan,
+  'spoken-digits': spoken_digits,
   'folder': folder,
+  'sounds': sounds,
+  'paired': paired,
+  'unpaired': unpaired,
 }
 DEFAULT = 'digits'
 SCORED = 5000  # samples, and at most as many reals, by --evaluate-every
@@ -116,8 +134,9 @@ def build(run: configs.Run) -> Task:
   key = jax.random.key(config.seed)
   with building():
     gan, source = experiment.make_gan(config), experiment.make_data(config)
-    shown = modality.of(experiment, config)
-    batch = data.to_float(data.batch(source, config.seed, 0, config.batch_size))
+    batch = data.batch(source, config.seed, 0, config.batch_size)
+    shown = modality.of(experiment, config, batch)
+    batch = data.to_float(batch)
     shapes = jax.eval_shape(functools.partial(jgan.init, gan), key, batch)
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(

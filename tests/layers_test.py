@@ -129,6 +129,52 @@ def test_batch_norm_in_bfloat16_has_float32_statistics():
   np.testing.assert_allclose(np.float32(y).std((0, 1)), 1, rtol=0.01)
 
 
+@pytest.mark.parametrize('shape', [(3, 5, 6, 4), (2, 7, 4), (2, 3, 4, 2, 4)])
+@pytest.mark.parametrize(
+  'options', [{}, {'use_scale': False}, {'use_bias': False}]
+)
+def test_instance_norm_is_flaxs(shape, options):
+  ours = layers.InstanceNorm(1e-5, **options)
+  theirs = nn.InstanceNorm(epsilon=1e-5, **options)
+  assert_same(ours, theirs, 0.5 + normal(*shape), {})
+
+
+def test_instance_norm_by_hand():
+  x = jnp.array([[[1.0, 10], [3, 10]], [[5, 20], [5, 40]]])
+  y = layers.InstanceNorm(use_scale=False, use_bias=False).apply({}, x)
+  # Flat ground becomes 0, everything else a deviation of 1.
+  expected = [[[-1, 0], [1, 0]], [[0, -1], [0, 1]]]
+  np.testing.assert_allclose(y, expected, atol=1e-4)
+
+
+def test_instance_norm_leaves_flat_ground_exactly_flat():
+  x = jnp.full((1, 8, 8, 1), 1000.1)
+  y = layers.InstanceNorm(use_scale=False, use_bias=False).apply({}, x)
+  # A rounded mean of squares would leave noise of the size of the deviation.
+  np.testing.assert_allclose(y, 0, atol=0.05)
+
+
+def test_instance_norm_is_compiled_once_for_two_moves():
+  norm = layers.InstanceNorm(use_scale=False, use_bias=False)
+
+  def net(kernels, x):
+    for kernel in kernels:
+      x = lax.conv_general_dilated(
+        x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+      )
+      x = nn.relu(norm.apply({}, x))
+    return x
+
+  def moves(kernels, x):
+    made = net(kernels, x).mean()  # one player's move reads it,
+    return made, jax.grad(lambda k: net(k, x).mean() ** 2)(kernels)
+
+  kernels = [normal(3, 3, 8, 8, seed=i) for i in range(2)]
+  program = jax.jit(moves).lower(kernels, normal(2, 8, 8, 8)).compile()
+  # Two forward, two for the kernels' gradients and one between the layers.
+  assert program.as_text().count(' convolution(') == 5
+
+
 @pytest.mark.parametrize('norm', ['BatchNorm', 'ConditionalBatchNorm'])
 def test_statistics_over_devices_are_global(norm):
   alone = getattr(layers, norm)()

@@ -56,6 +56,27 @@ def images(resolution, channels=1, labels=None, n=8):
   return jax.tree.map(jnp.asarray, batch)
 
 
+def sounds(length, labels, n=8):
+  """Sines of several frequencies, with labels below `labels`."""
+  label = np.arange(n, dtype=np.int32) % labels
+  angle = np.outer(0.05 * (1 + np.arange(n)), np.arange(length))
+  sound = (0.8 * np.sin(angle))[..., None].astype(np.float32)
+  return {'sound': jnp.asarray(sound), 'label': jnp.asarray(label)}
+
+
+def videos(resolution, frames, labels):
+  """Random pictures that slide to the right, with labels below `labels`."""
+  batch = images(resolution, labels=labels)
+  moved = [jnp.roll(batch['image'], shift, 2) for shift in range(frames)]
+  return {'video': jnp.stack(moved, 1), 'label': batch['label']}
+
+
+def two_domains(resolution, x_channels, y_channels):
+  """Random pictures of both domains of a translation."""
+  x = images(resolution, x_channels)['image']
+  return {'x': x, 'y': images(resolution, y_channels)['image']}
+
+
 partial = functools.partial
 # Compiling is most of a row's time, and shorter at the lowest level.
 quick_jit = partial(
@@ -145,6 +166,51 @@ stylegan2 = partial(
   penalty_every=1,
   path_weight=0.0,
 )
+wavegan = partial(
+  jgan.models.wavegan,
+  256,
+  num_classes=3,
+  latent_dim=8,
+  generator_width=8,
+  critic_width=8,
+  n_critic=1,
+  ema_decay=0.9,
+)
+mocogan = partial(
+  jgan.models.mocogan,
+  8,
+  1,
+  frames=3,
+  num_classes=3,
+  content_dim=4,
+  motion_dim=4,
+  generator_width=4,
+  image_width=4,
+  video_width=4,
+  ema_decay=0.9,
+)
+multimodal = partial(
+  jgan.models.multimodal,
+  8,
+  64,
+  3,
+  latent_dim=4,
+  trunk_width=8,
+  image_width=4,
+  sound_width=8,
+  ema_decay=0.9,
+)
+pix2pix = partial(
+  jgan.models.pix2pix, 8, 3, width=8, discriminator_width=8, layers=1
+)
+cyclegan = partial(
+  jgan.models.cyclegan,
+  blocks=1,
+  width=8,
+  discriminator_width=8,
+  layers=1,
+  ema_decay=0.9,
+)
 ROWS = {
   'mlp': Row(partial(mlp, ema_decay=0.9), images(4)),
   'mlp-minimax': Row(partial(mlp, loss=jgan.losses.minimax), images(4)),
@@ -183,7 +249,21 @@ ROWS = {
     gated=('expand', 'expand_bias', 'mix', 'mix_bias'),
     largest=np.inf,
   ),
+  'pix2pix': Row(pix2pix, two_domains(8, 1, 3), low=1e-4, like='y'),
+  'cyclegan': Row(
+    partial(cyclegan, 1, 3),
+    two_domains(8, 1, 3),
+    low=1e-4,
+    like={'fake_y': 'y', 'cycle_x': 'x', 'fake_x': 'x', 'cycle_y': 'y'},
+  ),
   'stylegan2': Row(stylegan2, images(8), fixed=('noise',), largest=np.inf),
+  'mocogan': Row(mocogan, videos(8, 3, labels=3), low=1e-4, like='video'),
+  'multimodal': Row(
+    multimodal,
+    {**sounds(64, labels=3), **images(8, labels=3)},
+    like={'image': 'image', 'sound': 'sound'},
+  ),
+  'wavegan': Row(wavegan, sounds(256, labels=3), like='sound'),
 }
 
 
@@ -245,11 +325,17 @@ def look(gan, variables, batch):
   penalty's gradient layers run as well, and there is nothing here that the step
   does not compute anyway.
   """
-  deviations = {}
+  deviations, inside = {}, 0
 
   def record(call, args, kwargs, context):
+    nonlocal inside
+    # What a recurrence does within its loop is not to be had outside of it.
+    recurrent = isinstance(context.module, nn.RNN)
+    inside += recurrent
     out = call(*args, **kwargs)
-    if context.method_name == '__call__' and isinstance(out, jax.Array):
+    inside -= recurrent
+    seen = context.method_name == '__call__' and not inside
+    if seen and isinstance(out, jax.Array):
       deviations['/'.join(context.module.path) or 'whole'] = out.std()
     return out
 

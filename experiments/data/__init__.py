@@ -14,28 +14,62 @@ from experiments.data.batches import (
   to_float,
   to_uint8,
 )
+from experiments.data.clips import ANIMATIONS, Clips, clips
 from experiments.data.digits import digits
 from experiments.data.folder import SUFFIXES, folder, folder_source
+from experiments.data.levels import ALL_LEVELS, Levels, stretched, to_uint16
+from experiments.data.matched import matched
+from experiments.data.moving_digits import MovingDigits
 from experiments.data.npz import npz_source
+from experiments.data.pairs import (
+  Pairs,
+  openmoji,
+  paired_folder,
+  parted,
+  pictures,
+)
+from experiments.data.spoken import spoken_digits
 from experiments.data.stacked import stacked
 from experiments.data.tfds import tfds_images, tfds_source
+from experiments.data.unpaired import Unpaired
+from experiments.data.wav import consecutive, loudest, to_int16, wavs
 
 __all__ = [
+  'ALL_LEVELS',
+  'ANIMATIONS',
   'SUFFIXES',
   'Arrays',
+  'Clips',
+  'Levels',
+  'MovingDigits',
+  'Pairs',
   'Rows',
   'Source',
+  'Unpaired',
   'batch',
+  'clips',
   'conditions',
+  'consecutive',
   'digits',
   'folder',
   'folder_source',
   'indices',
+  'loudest',
+  'matched',
   'mirrored',
   'npz_source',
+  'openmoji',
+  'paired_folder',
+  'parted',
+  'pictures',
+  'spoken_digits',
   'stacked',
+  'stretched',
   'tfds_images',
   'tfds_source',
   'to_float',
+  'to_int16',
   'to_uint8',
+  'to_uint16',
+  'wavs',
 ]

@@ -1,12 +1,15 @@
-"""From pictures as files hold them to uint8 arrays, a few at a time or all."""
+"""From pictures as files hold them to arrays, a few at a time or all."""
 
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import DTypeLike
 from PIL import Image
 from tqdm import tqdm
+
+from experiments.data.batches import to_uint8
 
 # Whole sets are kept in memory; more than this does not fit a common machine.
 MAX_BYTES = 8 * 2**30
@@ -23,13 +26,21 @@ class Decoded:
   Args:
     count: number of examples.
     shape: of a picture, (height, width, channels).
-    read: the examples at these positions, 'image' uint8 [n, *shape] among
-      their arrays. Pillow decodes outside the interpreter's lock, so threads
-      are enough; several call it at a time.
+    read: the examples at these positions, 'image' [n, *shape] among their
+      arrays. Pillow decodes outside the interpreter's lock, so threads are
+      enough; several call it at a time.
+    dtype: of the pictures.
   """
 
-  def __init__(self, count: int, shape: tuple[int, int, int], read: Reader):
+  def __init__(
+    self,
+    count: int,
+    shape: tuple[int, int, int],
+    read: Reader,
+    dtype: DTypeLike = np.uint8,
+  ):
     self.count, self.shape, self.read = count, shape, read
+    self.dtype = np.dtype(dtype)
 
   def __len__(self) -> int:
     return self.count
@@ -57,7 +68,7 @@ def in_memory(who: str, source: Decoded) -> dict[str, np.ndarray]:
     ValueError: they would take more than MAX_BYTES of memory.
   """
   count = len(source)
-  arrays = {'image': empty(who, count, source.shape)}
+  arrays = {'image': empty(who, count, source.shape, source.dtype)}
   bar = tqdm(total=count, desc='pictures', unit='', disable=None, leave=False)
   with bar:
     for rows in chunks(count):
@@ -69,20 +80,25 @@ def in_memory(who: str, source: Decoded) -> dict[str, np.ndarray]:
   return arrays
 
 
-def empty(who: str, count: int, shape: tuple[int, int, int]) -> np.ndarray:
-  """Returns room for pictures, uint8 [count, *shape].
+def empty(
+  who: str,
+  count: int,
+  shape: tuple[int, int, int],
+  dtype: DTypeLike = np.uint8,
+) -> np.ndarray:
+  """Returns room for pictures, [count, *shape].
 
   Raises:
     ValueError: they would take more than MAX_BYTES of memory.
   """
-  size = count * math.prod(shape)
+  size = count * math.prod(shape) * np.dtype(dtype).itemsize
   if size > MAX_BYTES:
     raise ValueError(
       f'{who}: {count} pictures of {"x".join(map(str, shape))} take '
       f'{size / 2**30:.1f} GiB, and at most {MAX_BYTES / 2**30:.0f} GiB are '
       'held in memory: use a lower resolution or fewer pictures.'
     )
-  return np.empty((count, *shape), np.uint8)
+  return np.empty((count, *shape), dtype)
 
 
 def flat(image: Image.Image, channels: int) -> Image.Image:
@@ -94,19 +110,40 @@ def flat(image: Image.Image, channels: int) -> Image.Image:
     channels: 1 for grey, 3 for RGB.
 
   Raises:
-    ValueError: its pixels are floating-point numbers, which have no range.
+    ValueError: its pixels are floating-point numbers, which have no range, or
+      outside of 16 bits.
   """
   if image.mode == 'F':
     raise ValueError('floating-point pixels; 8 or 16 bits are needed')
-  if image.mode.startswith('I'):
-    # 'I' is how Pillow holds 16-bit grey in 32 bits.
-    pixels = np.clip(np.asarray(image), 0, 65535) / 257
-    image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+  if is_deep(image):
+    image = Image.fromarray(to_uint8(deep(image)))
   if image.has_transparency_data:
     image = image.convert('RGBA')
     white = Image.new('RGBA', image.size, 'white')
     image = Image.alpha_composite(white, image)
   return image.convert('L' if channels == 1 else 'RGB')
+
+
+def is_deep(image: Image.Image) -> bool:
+  """Whether it is grey of 16 bits, or of 32, as Pillow may hold 16."""
+  return image.mode.startswith('I')
+
+
+def deep(image: Image.Image) -> np.ndarray:
+  """Returns the levels of 16-bit grey, uint16 [height, width].
+
+  Raises:
+    ValueError: levels of a picture of 32 bits, or of signed ones, are outside
+      of 0 to 65535.
+  """
+  levels = np.asarray(image)
+  low, high = int(levels.min()), int(levels.max())
+  if low < 0 or high > 65535:
+    raise ValueError(
+      f'levels from {low} to {high}; 0 to 65535 are needed, so add an offset '
+      'to them or divide them'
+    )
+  return levels.astype(np.uint16)
 
 
 def padded(who: str, images: np.ndarray, resolution: int) -> np.ndarray:

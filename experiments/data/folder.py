@@ -1,7 +1,12 @@
 """Anyone's own pictures: a folder of files of any size and mode."""
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,26 +18,45 @@ SUFFIXES = (
   '.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff',
 )  # fmt: skip
 
+Resolution = int | tuple[int, int]
+"""Height and width in pixels, or the side of a square."""
+
+
+class Header(NamedTuple):
+  """What a file says of its picture before it is decoded.
+
+  Attributes:
+    deep: whether it is grey of 16 bits.
+    size: height and width, before an EXIF rotation.
+  """
+
+  deep: bool
+  size: tuple[int, int]
+
 
 def folder(
-  path: str | os.PathLike, resolution: int, channels: int | None = None
+  path: str | os.PathLike, resolution: Resolution, channels: int | None = None
 ) -> tuple[Arrays, tuple[str, ...]]:
-  """Returns every picture under a folder, cropped to one square size.
+  """Returns every picture under a folder, cropped to one size.
 
   Reads files of the SUFFIXES in any case, sorted by path; an animation gives
   its first frame, and what is hidden (a name with a leading dot) is passed
-  over. The EXIF rotation is applied, transparency laid over white, 16-bit grey
-  scaled to 8; then the central square is resized with antialiasing.
+  over. The EXIF rotation is applied, and transparency laid over white. Then the
+  largest central part of the height's ratio to the width is resized with
+  antialiasing; what has the size already keeps every level.
+
+  Where all are 16-bit grey, and colour is not asked for, so are the arrays.
+  Among others 16-bit grey is scaled to 8 bits, and a line on stderr says so.
 
   Args:
     path: the folder. Where all pictures lie in subfolders of it, two or more,
       each subfolder is a class.
-    resolution: side of the result in pixels.
+    resolution: height and width of the result in pixels, or a square's side.
     channels: 1 for grey, 3 for colour; None for 1 where every picture is grey,
       whatever its file's mode, and 3 otherwise.
 
   Returns:
-    'image', uint8 [N, resolution, resolution, channels], with 'label', int32
+    'image', uint8 or uint16 [N, height, width, channels], with 'label', int32
     [N], where there are classes; and the classes' names in the labels' order,
     empty where there are none.
 
@@ -42,28 +66,43 @@ def folder(
     ValueError: an argument is out of range, a picture cannot be read, or
       together they would not fit into memory.
   """
-  if resolution < 1 or channels not in (None, 1, 3):
+  if min(_sides(resolution)) < 1 or channels not in (None, 1, 3):
     raise ValueError(
       'folder: needs a resolution of at least 1 and channels of 1, 3 or None, '
       f'not {resolution=}, {channels=}.'
     )
-  source, names = _source(path, resolution, channels or 3)
+  path, files = _files(path)
+  deep = _all_deep(files, channels)
+  channels_read = 1 if deep else channels or 3
+  source, names = _source(path, files, resolution, channels_read, deep)
   arrays = decode.in_memory('folder', source)
-  if channels is None and all(map(_is_grey, arrays['image'])):
+  unasked = channels is None and not deep
+  if unasked and all(map(_is_grey, arrays['image'])):
     arrays['image'] = arrays['image'][..., :1].copy()
   return Arrays(arrays), names
 
 
-def folder_source(path: str | os.PathLike, resolution: int) -> decode.Decoded:
-  """The pictures of `folder`, decoded each time they are asked for.
+def folder_source(
+  path: str | os.PathLike, resolution: Resolution | None = None
+) -> decode.Decoded:
+  """The pictures of `folder` in 8 bits, decoded each time they are asked for.
 
   They are read once before, up to the first that is not grey.
+
+  Args:
+    path: as of `folder`.
+    resolution: as of `folder`; None for the size that all files have, or,
+      where they differ, for the square of the first one's shorter side.
 
   Raises:
     FileNotFoundError, NotADirectoryError, ValueError: as from `folder`, but
       for what can be known only when a picture is asked for.
   """
-  source, _ = _source(path, resolution, 3)
+  path, files = _files(path)
+  if resolution is None:
+    sizes = [header.size for header in _headers(files)]
+    resolution = sizes[0] if len(set(sizes)) == 1 else min(sizes[0])
+  source, _ = _source(path, files, resolution, 3)
   grey = all(
     all(map(_is_grey, source[rows]['image']))
     for rows in decode.chunks(len(source))
@@ -75,31 +114,67 @@ def folder_source(path: str | os.PathLike, resolution: int) -> decode.Decoded:
     found = source.read(rows)
     return {**found, 'image': found['image'][..., :1]}
 
-  return decode.Decoded(len(source), (resolution, resolution, 1), read)
+  return decode.Decoded(len(source), (*source.shape[:2], 1), read)
 
 
-def _source(path, resolution, channels):
+def _source(path, files, resolution, channels, deep=False):
   """The pictures of a folder, and the names of their classes."""
-  # A shell leaves the ~ of --path=~/pictures as it is.
-  path = os.path.expanduser(path)
-  files = _files(path)
   names, labels = _classes(path, files)
-  shape = (resolution, resolution, channels)
+  shape = (*_sides(resolution), channels)
 
   def read(rows):
-    images = [_pixels(files[i], resolution, channels) for i in rows]
+    images = [_pixels(files[i], shape, deep) for i in rows]
     label = {'label': labels[rows]} if names else {}
     return {'image': np.stack(images)} | label
 
-  return decode.Decoded(len(files), shape, read), names
+  dtype = np.uint16 if deep else np.uint8
+  return decode.Decoded(len(files), shape, read, dtype), names
+
+
+def _sides(resolution: Resolution) -> tuple[int, int]:
+  height, width = (
+    resolution if isinstance(resolution, tuple) else (resolution, resolution)
+  )
+  return height, width
+
+
+def _headers(files: Sequence[Path]) -> list[Header]:
+  def header(file):
+    with _opened(file) as image:
+      return Header(decode.is_deep(image), (image.height, image.width))
+
+  with ThreadPoolExecutor() as pool:
+    return list(pool.map(header, files))
+
+
+def _all_deep(files: Sequence[Path], channels: int | None) -> bool:
+  """Whether 16 bits are kept; says so where some are not."""
+  deep = [header.deep for header in _headers(files)]
+  if not any(deep):
+    return False
+  if all(deep) and channels != 3:
+    return True
+  why = (
+    'since colour is asked for; 1 channel keeps all levels'
+    if all(deep)
+    else f'since others are not like it, such as {files[deep.index(False)]}'
+  )
+  print(
+    f'folder: 16-bit grey such as {files[deep.index(True)]} becomes 8 bits, '
+    f'{why}.',
+    file=sys.stderr,
+  )
+  return False
 
 
 def _is_grey(image: np.ndarray) -> bool:
   return bool((image == image[..., :1]).all())
 
 
-def _files(path: str) -> list[Path]:
-  """Returns the pictures under `path`, sorted."""
+def _files(path: str | os.PathLike) -> tuple[str, list[Path]]:
+  """Returns a folder's path, and the pictures under it, sorted."""
+  # A shell leaves the ~ of --path=~/pictures as it is.
+  path = os.path.expanduser(path)
   if not path:
     raise FileNotFoundError('folder: needs the path of a folder of pictures.')
   if not os.path.exists(path):
@@ -118,7 +193,7 @@ def _files(path: str) -> list[Path]:
     raise FileNotFoundError(
       f'folder: no picture under {path}; looked for {" ".join(SUFFIXES)}.'
     )
-  return sorted(files)
+  return path, sorted(files)
 
 
 def _raise(error: OSError):
@@ -138,19 +213,50 @@ def _classes(
   return names, np.array([number[first] for first, *_ in parts], np.int32)
 
 
-def _pixels(file: Path, resolution: int, channels: int) -> np.ndarray:
-  """Returns one picture, uint8 [resolution, resolution, channels]."""
+def _pixels(file: Path, shape: tuple[int, int, int], deep: bool) -> np.ndarray:
+  """Returns one picture [height, width, channels], uint16 if deep, or uint8."""
+  height, width, channels = shape
+  with _opened(file) as image:
+    image = ImageOps.exif_transpose(image)
+    if deep:
+      # Floats hold all levels, and Pillow resizes them as it does 8 bits.
+      image = Image.fromarray(decode.deep(image).astype(np.float32))
+    else:
+      image = decode.flat(image, channels)
+  image = image.crop(_central(image.size, (width, height)))
+  pixels = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+  if deep:
+    pixels = np.clip(np.rint(pixels), 0, 65535).astype(np.uint16)
+  return pixels.reshape(shape)
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+  """A picture. ValueError: it cannot be read."""
   try:
     with Image.open(file) as image:
-      image = decode.flat(ImageOps.exif_transpose(image), channels)
+      yield image
   except Exception as error:
     # Pillow's decoders raise errors of a dozen types for damaged files.
     raise ValueError(
       f'folder: cannot read {file} ({error}). Remove it, or save it anew with '
       'a picture editor.'
     ) from error
-  side = min(image.size)
-  left, top = (image.width - side) // 2, (image.height - side) // 2
-  square = image.crop((left, top, left + side, top + side))
-  square = square.resize((resolution, resolution), Image.Resampling.LANCZOS)
-  return np.asarray(square).reshape(resolution, resolution, channels)
+
+
+def _central(
+  size: tuple[int, int], ratio: tuple[int, int]
+) -> tuple[int, int, int, int]:
+  """The largest part of a ratio: left, top, right and bottom.
+
+  Args:
+    size: width and height of the whole.
+    ratio: of the part's width to its height, as two numbers.
+  """
+  (width, height), (across, down) = size, ratio
+  if width * down > height * across:
+    width = max(round(height * across / down), 1)
+  else:
+    height = max(round(width * down / across), 1)
+  left, top = (size[0] - width) // 2, (size[1] - height) // 2
+  return left, top, left + width, top + height

@@ -13,9 +13,13 @@ no biases before a normalisation, where they have no effect; running statistics
 follow with momentum .9; an optional average of the generator's params to sample
 from, and optional labels, which the paper has not: as in Mirza and Osindero
 (https://arxiv.org/abs/1411.1784) they are concatenated, one-hot, to the latent
-and as constant channels to the picture.
+and as constant channels to the picture. Pictures may have any height and width
+that doublings reach from a base of which the shorter side has 4 to 7 pixels, in
+place of 4x4.
 """
 
+import itertools
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -37,7 +41,7 @@ class Generator(nn.Module):
   """Latents, and labels where there are classes, to pictures in [-1, 1].
 
   Attributes:
-    resolution: height and width, a power of two of at least 8.
+    resolution: height and width as of `dcgan`.
     channels: of the picture.
     width: channels at half of the resolution; each halving doubles them, up
       to 8 times.
@@ -46,7 +50,7 @@ class Generator(nn.Module):
     axis_name: of pmap or shard_map, for batch statistics of all devices.
   """
 
-  resolution: int
+  resolution: int | tuple[int, int]
   channels: int
   width: int = 64
   num_classes: int | None = None
@@ -75,8 +79,10 @@ class Generator(nn.Module):
     if self.num_classes is not None:
       classes = one_hot(label, self.num_classes, self.dtype)
       x = jnp.concatenate([x, classes], -1)
-    x = _dense(16 * widths[-1], self.dtype, use_bias=False)(x)
-    x = norm_relu(x.reshape(-1, 4, 4, widths[-1]))
+    base = [side >> len(widths) for side in sides(self.resolution)]
+    features = math.prod(base) * widths[-1]
+    x = _dense(features, self.dtype, use_bias=False)(x)
+    x = norm_relu(x.reshape(-1, *base, widths[-1]))
     for features in reversed(widths[:-1]):
       x = norm_relu(self._grow(features, use_bias=False)(x))
     x = self._grow(self.channels)(x)
@@ -131,7 +137,7 @@ class Discriminator(nn.Module):
       classes = classes.reshape(x.shape[0], 1, 1, -1)
       planes = jnp.broadcast_to(classes, (*x.shape[:3], classes.shape[-1]))
       x = jnp.concatenate([x, planes], -1)
-    for i, features in enumerate(layer_widths(image.shape[1], self.width)):
+    for i, features in enumerate(layer_widths(image.shape[1:3], self.width)):
       normalised = self.batch_norm and i > 0
       x = nn.Conv(
         features,
@@ -156,7 +162,7 @@ class Discriminator(nn.Module):
 
 
 def dcgan(
-  resolution: int = 32,
+  resolution: int | tuple[int, int] = 32,
   channels: int = 1,
   *,
   num_classes: int | None = None,
@@ -175,8 +181,10 @@ def dcgan(
   """The convolutional GAN of Radford et al.
 
   Args:
-    resolution: height and width of the pictures, a power of two from 8 on;
-      `batch['image']` is `[n, resolution, resolution, channels]` in [-1, 1].
+    resolution: the side of square pictures, a power of two from 8 on; or
+      height and width, such as (64, 48): both can be halved exactly until the
+      shorter one has 4 to 7 pixels. `batch['image']` is
+      `[n, height, width, channels]` in [-1, 1].
     channels: 1 for grey, 3 for colour, or any other number.
     num_classes: condition on `batch['label']`, integers below it; None plays
       without labels.
@@ -197,7 +205,7 @@ def dcgan(
     A `GAN` with players 'discriminator' and 'generator'.
 
   Raises:
-    ValueError: if the resolution is no power of two of at least 8.
+    ValueError: if the resolution is another; the nearest is named.
 
   >>> import jax, jax.numpy as jnp
   >>> gan = dcgan(resolution=8, width=4)
@@ -228,15 +236,63 @@ def dcgan(
   )
 
 
-def layer_widths(resolution: int, width: int) -> tuple[int, ...]:
-  """Channels after each halving, from half of the resolution down to 4x4."""
-  halvings = resolution.bit_length() - 3
-  if resolution != 4 << max(halvings, 1):
+def layer_widths(
+  resolution: int | tuple[int, int], width: int
+) -> tuple[int, ...]:
+  """Channels after each halving, from half of the resolution to the base.
+
+  Args:
+    resolution: as of `dcgan`.
+    width: channels at half of the resolution.
+
+  Raises:
+    ValueError: the halvings do not come out even.
+  """
+  shape = sides(resolution)
+  nearest = _nearest(shape)
+  square = not isinstance(resolution, tuple)
+  if square and (resolution < 8 or resolution.bit_count() > 1):
     raise ValueError(
       'dcgan: the resolution must be a power of two of at least 8, got '
-      f'{resolution}.'
+      f'{resolution}; as height and width, {nearest} is the nearest.'
     )
-  return tuple(width * min(2**i, 8) for i in range(halvings))
+  if shape != nearest:
+    raise ValueError(
+      'dcgan: height and width must be at least 8, and halve exactly until the '
+      f'shorter has 4 to 7 pixels, got {shape}; {nearest} is the nearest.'
+    )
+  return tuple(width * min(2**i, 8) for i in range(_halvings(shape)))
+
+
+def sides(resolution: int | tuple[int, int]) -> tuple[int, int]:
+  """Height and width; one number is a square's side."""
+  if isinstance(resolution, tuple):
+    height, width = resolution
+    return height, width
+  return resolution, resolution
+
+
+def _halvings(shape):
+  """How often the shorter side halves until it has less than 8 pixels."""
+  return (min(shape) // 4).bit_length() - 1
+
+
+def _nearest(shape):
+  """The height and width, of those that come out even, of the least change."""
+
+  def change(pair):
+    ratios = (a / max(b, 1) for a, b in zip(pair, shape, strict=True))
+    return sum(abs(math.log(ratio)) for ratio in ratios)
+
+  found = []
+  most = max(_halvings(shape), 1)
+  for halvings in range(max(most - 1, 1), most + 2):
+    base = [max(side >> halvings, 4) for side in shape]
+    for more in itertools.product((0, 1), repeat=2):
+      pair = tuple(b + m << halvings for b, m in zip(base, more, strict=True))
+      if _halvings(pair) == halvings:
+        found.append(pair)
+  return min(found, key=change)
 
 
 def _scale_init(key, shape, dtype=jnp.float32):

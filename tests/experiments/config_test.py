@@ -106,6 +106,37 @@ def test_name_follows_a_flag_with_several_values():
   assert run.config == Folder(path='a', betas=(0.0, 0.9), widths=(8, 4, 2))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Square(Digits):
+  resolution: int = 32  # a side
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Oblong(Digits):
+  resolution: int | tuple[int, int] = 32  # height and width, or a side
+  levels: tuple[int, int] | None = None  # black and white
+
+
+@pytest.mark.parametrize('names', [('oblong', 'square'), ('square', 'oblong')])
+def test_a_flag_may_have_one_value_or_two(names, tmp_path):
+  """Also where another experiment's flag of the name has one alone."""
+  kinds = {'oblong': Oblong, 'square': Square}
+  known = {name: SimpleNamespace(Config=kinds[name]) for name in names}
+  for words, resolution in (
+    ('--resolution 64 48 oblong', (64, 48)),
+    ('oblong --resolution=64', 64),
+    ('--resolution 64 oblong', 64),
+    ('oblong --resolution 64 48 --levels 0 4095 --mirror', (64, 48)),
+  ):
+    words = [*words.split(), f'--workdir={tmp_path}']
+    run = config.parse(words, known, 'square')
+    assert run.name == 'oblong'
+    assert run.config.resolution == resolution
+    assert run.config.levels == ((0, 4095) if '--levels' in words else None)
+    config.save(run)
+    assert config.load(tmp_path, known).config == run.config
+
+
 def test_a_value_may_be_an_experiments_name():
   run = parse('folder --workdir digits --path mnist-dcgan')
   assert run.name == 'folder'

@@ -70,6 +70,16 @@ def test_pictures_of_another_form_are_refused():
     grey(np.zeros((2, 28, 28, 1), np.int32))
 
 
+def test_sixteen_bits_score_as_their_eight(monkeypatch):
+  grey = extractors.digits_classifier().features
+  image = _digits(2)[0]
+  near = (257 * image.astype(int) + [[[[-128]]], [[[128]]]]).clip(0, 65535)
+  for got, expected in zip(
+    grey(near.astype(np.uint16)), grey(image), strict=True
+  ):
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_what_is_not_finite_shows_in_the_features():
   images = _digits(2)[0].astype(np.float32) / 127.5 - 1
   images[0, 14, 14] = np.nan

@@ -1,5 +1,7 @@
 """Grids of pictures, and PNG files that are whole or not there."""
 
+import pathlib
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -35,6 +37,12 @@ def test_grid_maps_floats_from_minus_one_to_one(dtype):
   got = grid(images)[2, 2:6]
   expected = [[0] * 3, [255] * 3, [128] * 3, [255] * 3]
   np.testing.assert_array_equal(got, expected)
+
+
+def test_grid_shows_sixteen_bits_in_eight():
+  levels = np.uint16([0, 128, 129, 257 * 77, 65535]).reshape(1, 1, 5, 1)
+  got = grid(levels)[2, 2:7, 0]
+  np.testing.assert_array_equal(got, [0, 0, 1, 77, 255])
 
 
 def test_grid_keeps_colours():
@@ -76,6 +84,16 @@ def test_save_png_keeps_every_pixel_and_makes_folders(tmp_path, channels):
   assert [file.name for file in path.parent.iterdir()] == ['x.png']
 
 
+def test_save_png_keeps_sixteen_bits_of_grey(tmp_path):
+  pixels = np.arange(65536, dtype=np.uint16).reshape(128, 512, 1)
+  save_png(tmp_path / 'x.png', pixels)
+  with Image.open(tmp_path / 'x.png') as image:
+    assert image.mode == 'I;16'
+    np.testing.assert_array_equal(np.asarray(image), pixels[..., 0])
+  with pytest.raises(ValueError, match=r'grey for 16 bits, not \(2, 2, 3\)'):
+    save_png(tmp_path / 'x.png', np.zeros((2, 2, 3), np.uint16))
+
+
 def test_save_png_takes_floats_and_replaces(tmp_path):
   path = str(tmp_path / 'x.png')
   save_png(path, np.zeros((2, 2, 3), np.uint8))
@@ -89,11 +107,13 @@ def test_save_png_that_fails_leaves_the_old_file_alone(tmp_path, monkeypatch):
   save_png(path, np.zeros((2, 2, 3), np.uint8))
   before = path.read_bytes()
 
-  def breaks(self, file, **options):
-    file.write_bytes(b'half')
+  write = pathlib.Path.write_bytes
+
+  def breaks(self, content):
+    write(self, content[:10])
     raise OSError('no space left')
 
-  monkeypatch.setattr(Image.Image, 'save', breaks)
+  monkeypatch.setattr(pathlib.Path, 'write_bytes', breaks)
   with pytest.raises(OSError, match='no space left'):
     save_png(path, np.ones((2, 2, 3)))
   assert path.read_bytes() == before

@@ -111,6 +111,16 @@ def test_classes_of_a_run_without_are_refused(unconditional, capsys):
   assert 'trained without labels' in err
 
 
+def test_inputs_of_a_run_that_translates_nothing_are_refused(
+  unconditional, tmp_path, capsys
+):
+  with pytest.raises(SystemExit) as status:
+    sample.main([f'--workdir={unconditional}', f'--input={tmp_path}'])
+  assert status.value.code == 2
+  err = capsys.readouterr().err
+  assert '--input is for runs that translate; mnist-infogan makes' in err
+
+
 def test_the_sweep_of_codes_in_the_docstring(
   unconditional, tmp_path, monkeypatch
 ):

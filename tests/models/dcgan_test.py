@@ -1,6 +1,7 @@
 """DCGAN: packs of pictures, each with its own label."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import jgan
-from jgan.models.dcgan import Discriminator
+from jgan.models.dcgan import Discriminator, layer_widths
 
 KEY = jax.random.key(0)
 
@@ -37,3 +38,88 @@ def test_a_pack_is_judged_by_the_label_of_each_picture():
   logits = discriminator.apply(variables, images, labels, train=True)
   assert len(np.unique(logits[:3])) == 3
   assert float(logits[3]) == float(logits[0])
+
+
+def halves_exactly(height, width):
+  """Whether both stay whole until the shorter has less than 8 pixels."""
+  if min(height, width) < 8:
+    return False
+  while min(height, width) >= 8:
+    if height % 2 or width % 2:
+      return False
+    height, width = height / 2, width / 2
+  return True
+
+
+@pytest.mark.parametrize(
+  ('shape', 'base'),
+  [((64, 48), (8, 6)), ((80, 64), (5, 4)), ((8, 52), (4, 26))],
+)
+def test_pictures_of_any_height_and_width_grow_from_a_base(shape, base):
+  gan = jgan.models.dcgan(shape, 3, width=4, latent_dim=8)
+  batch = {'image': jnp.zeros((2, *shape, 3))}
+  state = jax.eval_shape(functools.partial(jgan.init, gan), KEY, batch)
+  last = min(4 * shape[0] // base[0] // 2, 4 * 8)  # channels at the base
+  generator, discriminator = (
+    state.variables[name]['params'] for name in ('generator', 'discriminator')
+  )
+  area = base[0] * base[1]
+  assert generator['Dense_0']['kernel'].shape == (8, area * last)
+  assert discriminator['Dense_0']['kernel'].shape == (area * last, 1)
+  made = jax.eval_shape(functools.partial(jgan.sample, gan), state, batch, KEY)
+  assert made.shape == (2, *shape, 3)
+
+
+def test_height_is_told_from_width():
+  gan = jgan.models.dcgan((8, 16), width=4)
+  with pytest.raises(ValueError, match=r'\[8, 16, 1\].*\[16, 8, 1\]'):
+    jgan.init(gan, KEY, {'image': jnp.zeros((2, 16, 8, 1))})
+
+
+def test_a_square_is_the_same_by_one_number_or_two():
+  batch = {'image': jnp.zeros((2, 16, 16, 1))}
+  shapes = [
+    jax.eval_shape(
+      functools.partial(jgan.init, jgan.models.dcgan(resolution, width=4)),
+      KEY,
+      batch,
+    )
+    for resolution in (16, (16, 16))
+  ]
+  assert jax.tree.map(jnp.shape, shapes[0]) == jax.tree.map(
+    jnp.shape, shapes[1]
+  )
+
+
+@pytest.mark.parametrize(
+  ('resolution', 'nearest'),
+  [
+    ((64, 45), (64, 48)),
+    ((80, 60), (80, 64)),
+    ((100, 64), (96, 64)),
+    ((9, 31), (10, 32)),
+    ((4, 100), (8, 100)),
+    ((0, 8), (8, 8)),
+    (24, (24, 24)),
+    (50, (48, 48)),
+    (4, (8, 8)),
+  ],
+)
+def test_the_nearest_possible_size_is_named(resolution, nearest):
+  with pytest.raises(ValueError, match=re.escape(str(resolution))) as error:
+    jgan.models.dcgan(resolution)
+  assert f'{nearest} is the nearest' in str(error.value)
+  jgan.models.dcgan(nearest)
+
+
+def test_what_halves_exactly_is_built_and_nothing_else():
+  for height in range(2, 70, 2):
+    for width in (8, 30, 31, 48, 64):
+      if halves_exactly(height, width):
+        halvings = len(layer_widths((height, width), 1))
+        assert 4 <= min(height, width) >> halvings <= 7
+      else:
+        with pytest.raises(ValueError, match='the nearest') as error:
+          layer_widths((height, width), 1)
+        numbers = re.findall(r'\((\d+), (\d+)\)', str(error.value))
+        assert halves_exactly(*map(int, numbers[-1]))

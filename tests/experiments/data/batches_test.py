@@ -115,7 +115,7 @@ def test_to_float_maps_bytes_to_minus_one_and_one_inside_jit():
 def test_to_float_leaves_floats_and_batches_without_pictures():
   floats = {'image': np.full((1, 2, 2, 1), 0.25, np.float32)}
   np.testing.assert_array_equal(to_float(floats)['image'], floats['image'])
-  x = {'x': np.arange(3, dtype=np.uint8)}
+  x = {'x': np.arange(3, dtype=np.int32)}
   assert to_float(x)['x'] is x['x']
 
 
@@ -124,6 +124,18 @@ def test_to_uint8_inverts_to_float_for_every_byte():
   got = to_uint8(to_float({'image': image})['image'])
   assert got.dtype == np.uint8
   np.testing.assert_array_equal(got, image)
+
+
+def test_to_uint8_takes_sixteen_bits_as_the_step_sees_them():
+  levels = np.arange(65536, dtype=np.uint16)
+  got = to_uint8(levels)
+  np.testing.assert_array_equal(got, (np.arange(65536) + 128) // 257)
+  np.testing.assert_array_equal(got, to_uint8(to_float({'x': levels})['x']))
+
+
+def test_to_uint8_leaves_eight_bits():
+  image = np.arange(256, dtype=np.uint8)
+  np.testing.assert_array_equal(to_uint8(image), image)
 
 
 def test_to_uint8_rounds_and_clips():

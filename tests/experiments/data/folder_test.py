@@ -1,6 +1,7 @@
 """A folder of one's own pictures: modes, sizes, labels and damaged files."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -107,6 +108,128 @@ def test_the_exif_rotation_is_applied(tmp_path):
   np.testing.assert_array_equal(got, np.rot90(top, -1))
 
 
+LEVELS = (np.arange(15, dtype=np.uint16) * 4681 + 1).reshape(3, 5)
+
+
+@pytest.mark.parametrize(
+  ('name', 'make'),
+  [
+    ('x.png', Image.fromarray),
+    ('x.tif', Image.fromarray),
+    (
+      'x.tif',  # the other order of bytes
+      lambda levels: Image.frombytes('I;16B', (5, 3), levels.astype('>u2')),
+    ),
+    # As Pillow may hold 16 bits, in 32.
+    ('x.tiff', lambda levels: Image.fromarray(levels.astype(np.int32))),
+  ],
+)
+def test_sixteen_bit_grey_keeps_every_level(tmp_path, name, make):
+  _save(tmp_path / name, make(LEVELS))
+  for channels in (1, None):
+    image = folder(tmp_path, (3, 5), channels)[0].arrays['image']
+    assert (image.dtype, image.shape) == (np.uint16, (1, 3, 5, 1))
+    np.testing.assert_array_equal(image[0, ..., 0], LEVELS)
+
+
+def test_sixteen_bit_grey_is_shrunk_as_eight_bits_are_but_finer(tmp_path):
+  coarse = np.random.default_rng(0).integers(0, 256, (60, 80), np.uint8)
+  _save(tmp_path / 'coarse' / 'x.png', coarse)
+  _save(tmp_path / 'fine' / 'x.png', coarse * np.uint16(257))
+  eight, sixteen = (
+    folder(tmp_path / name, (15, 20), 1)[0].arrays['image'].astype(float)
+    for name in ('coarse', 'fine')
+  )
+  # Eight bits are rounded twice, once along each axis.
+  assert abs(sixteen / 257 - eight).max() < 1.5
+  assert (sixteen % 257 != 0).mean() > 0.9
+
+
+def test_overshoot_of_sixteen_bits_is_clipped(tmp_path):
+  edge = np.zeros((8, 8), np.uint16)
+  edge[:, 4:] = 65535
+  _save(tmp_path / 'x.png', edge)
+  got = folder(tmp_path, 24, 1)[0].arrays['image'][0, 0, :, 0]
+  assert (got[:9] == 0).any()
+  assert (got[15:] == 65535).any()
+  assert got[:12].max() < 32768 < got[12:].min()
+
+
+def test_sixteen_bit_grey_among_others_becomes_eight_bits(tmp_path, capsys):
+  _save(tmp_path / 'a.png', LEVELS)
+  _save(tmp_path / 'b.png', _plain('L', 7, (5, 3)))
+  image = folder(tmp_path, (3, 5), 1)[0].arrays['image']
+  assert image.dtype == np.uint8
+  np.testing.assert_array_equal(image[0, ..., 0], np.rint(LEVELS / 257))
+  told = capsys.readouterr().err
+  assert re.search(r'a\.png becomes 8 bits, .* such as .*b\.png\.', told)
+
+
+def test_sixteen_bit_grey_in_colour_becomes_eight_bits(tmp_path, capsys):
+  _save(tmp_path / 'a.png', LEVELS)
+  image = folder(tmp_path, (3, 5), 3)[0].arrays['image']
+  assert (image.dtype, image.shape) == (np.uint8, (1, 3, 5, 3))
+  assert '1 channel keeps all levels' in capsys.readouterr().err
+
+
+def test_nothing_is_said_of_eight_bits(tmp_path, capsys):
+  _save(tmp_path / 'a.png', _plain('L', 7))
+  folder(tmp_path, 4)
+  assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('offset', [-1024, 65536])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_levels_outside_of_sixteen_bits_are_refused(tmp_path, offset, channels):
+  _save(
+    tmp_path / 'x.tif', np.arange(16, dtype=np.int32).reshape(4, 4) + offset
+  )
+  message = rf'x\.tif \(levels from {offset} to {offset + 15}; 0 to 65535 .*'
+  with pytest.raises(ValueError, match=message + 'add an offset'):
+    folder(tmp_path, 4, channels)
+
+
+def test_sixteen_bits_are_turned_by_exif(tmp_path):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  _save(tmp_path / 'x.png', LEVELS, exif=exif)
+  got = folder(tmp_path, (5, 3), 1)[0].arrays['image'][0, ..., 0]
+  np.testing.assert_array_equal(got, np.rot90(LEVELS, -1))
+
+
+@pytest.mark.parametrize(
+  ('size', 'resolution', 'rows', 'columns'),
+  [
+    # Of 5 rows and 8 columns, by the ratio of the height to the width:
+    ((5, 8), (5, 8), (0, 5), (0, 8)),
+    ((5, 8), (5, 6), (0, 5), (1, 7)),
+    ((5, 8), (5, 3), (0, 5), (2, 5)),
+    ((5, 8), (2, 8), (1, 3), (0, 8)),
+    ((5, 8), 5, (0, 5), (1, 6)),
+    ((8, 5), (3, 5), (2, 5), (0, 5)),
+    ((1, 8), (8, 1), (0, 1), (3, 4)),  # at least a pixel
+  ],
+)
+def test_the_central_part_of_the_ratio_is_cut_out(
+  tmp_path, size, resolution, rows, columns
+):
+  pixels = np.arange(40, dtype=np.uint8)[: size[0] * size[1]].reshape(size)
+  _save(tmp_path / 'x.png', pixels)
+  got = _one(tmp_path, resolution, channels=1)[..., 0]
+  expected = pixels[slice(*rows), slice(*columns)]
+  if expected.size == 1:
+    expected = np.broadcast_to(expected, got.shape)
+  np.testing.assert_array_equal(got, expected)
+
+
+def test_another_size_of_the_ratio_is_seen_whole(tmp_path):
+  halves = np.zeros((48, 64), np.uint8)
+  halves[:, 32:] = 200
+  _save(tmp_path / 'x.png', halves)
+  got = _one(tmp_path, (6, 8), channels=1)[..., 0].astype(int)
+  assert abs(got[:, [0, 1, 6, 7]] - [[0, 0, 200, 200]] * 6).max() <= 1
+
+
 def test_channels_follow_the_pictures_unless_given(tmp_path):
   _save(tmp_path / 'a.png', _plain('RGB', (9, 9, 9)))
   _save(tmp_path / 'b.png', _plain('L', 5))
@@ -133,6 +256,15 @@ def test_a_source_has_the_pictures_of_the_folder(tmp_path):
     assert (len(source), set(got)) == (len(arrays['image']), set(arrays))
     for name, values in got.items():
       np.testing.assert_array_equal(values, arrays[name][rows])
+
+
+def test_a_source_keeps_the_size_that_all_files_have(tmp_path):
+  _save(tmp_path / 'a.png', _plain('L', 3, (7, 5)))
+  _save(tmp_path / 'b.png', _plain('L', 4, (7, 5)))
+  assert folder_source(tmp_path).shape == (5, 7, 1)
+  _save(tmp_path / 'c.png', _plain('L', 4, (9, 5)))
+  assert folder_source(tmp_path).shape == (5, 5, 1)
+  assert folder_source(tmp_path, (4, 3)).shape == (4, 3, 1)
 
 
 def test_a_source_reads_no_more_to_know_its_channels(tmp_path, monkeypatch):
@@ -207,10 +339,12 @@ def test_a_damaged_picture_is_named(tmp_path, damage):
     folder(tmp_path, 4)
 
 
-def test_floating_point_pixels_are_refused(tmp_path):
+@pytest.mark.parametrize('channels', [None, 1, 3])
+def test_floating_point_pixels_are_refused(tmp_path, channels):
+  _save(tmp_path / 'a.png', LEVELS)
   _save(tmp_path / 'x.tif', np.full((4, 4), 0.5, np.float32))
   with pytest.raises(ValueError, match=r'x\.tif .*8 or 16 bits'):
-    folder(tmp_path, 4)
+    folder(tmp_path, 4, channels)
 
 
 def test_a_path_without_pictures_is_told_from_no_path(tmp_path):
@@ -230,6 +364,8 @@ def test_arguments_out_of_range_are_refused(tmp_path):
     folder(tmp_path, 4, channels=2)
   with pytest.raises(ValueError, match='resolution=0'):
     folder(tmp_path, 0)
+  with pytest.raises(ValueError, match=r'resolution=\(4, 0\)'):
+    folder(tmp_path, (4, 0))
 
 
 def test_too_much_for_memory_is_refused_with_the_numbers(tmp_path):
@@ -238,3 +374,11 @@ def test_too_much_for_memory_is_refused_with_the_numbers(tmp_path):
     ValueError, match=r'1 pictures of 65536x65536x3 take 12\.0 GiB.* 8 GiB'
   ):
     folder(tmp_path, 65536)
+
+
+def test_sixteen_bits_take_twice_the_memory(tmp_path):
+  _save(tmp_path / 'x.png', LEVELS)
+  with pytest.raises(
+    ValueError, match=r'1 pictures of 65536x131072x1 take 16\.0 GiB'
+  ):
+    folder(tmp_path, (65536, 131072), 1)

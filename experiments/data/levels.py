@@ -1,0 +1,73 @@
+"""Levels of 16-bit grey: which are black and white, and back to them.
+
+Scanners keep 10 to 14 bits in files of 16. A network's [-1, 1] is best spent on
+the levels that occur, so these are stretched over it; samples return to them.
+"""
+
+import numpy as np
+
+from experiments.data.batches import Source
+
+Levels = tuple[int, int]
+"""Black and white, of 0 to 65535."""
+
+ALL_LEVELS: Levels = (0, 65535)
+
+
+class _Stretched:
+  """A source of 16-bit pictures, whose levels are replaced by a table."""
+
+  def __init__(self, source: Source, table: np.ndarray):
+    self.source, self.table = source, table
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    examples = self.source[indices]
+    return {**examples, 'image': self.table[examples['image']]}
+
+
+def stretched(source: Source, levels: Levels) -> Source:
+  """Returns a source where the given levels are 0 and 65535.
+
+  No two levels between them become one, and `to_uint16` takes each back to
+  where it was; those outside are clipped.
+
+  Args:
+    source: examples with an 'image', uint16.
+    levels: black and white.
+
+  Raises:
+    ValueError: black is not below white, or they are outside of 0 to 65535.
+  """
+  low, high = checked(levels)
+  clipped = np.clip(np.arange(65536), low, high)
+  table = np.rint((clipped - low) * (65535 / (high - low)))
+  return _Stretched(source, table.astype(np.uint16))
+
+
+def to_uint16(images: np.ndarray, levels: Levels = ALL_LEVELS) -> np.ndarray:
+  """Returns pictures in [-1, 1] as uint16, rounded; clips what is outside.
+
+  Args:
+    images: floats.
+    levels: what -1 and 1 become.
+
+  Raises:
+    ValueError: as from `stretched`.
+  """
+  low, high = checked(levels)
+  scaled = (np.asarray(images, np.float64) + 1) * ((high - low) / 2)
+  return (np.clip(np.rint(scaled), 0, high - low) + low).astype(np.uint16)
+
+
+def checked(levels: Levels) -> Levels:
+  """Returns levels that are in order. ValueError: they are not."""
+  low, high = levels
+  if not 0 <= low < high <= 65535:
+    raise ValueError(
+      'levels: needs a black below a white, both of 0 to 65535, got '
+      f'{low} and {high}.'
+    )
+  return low, high

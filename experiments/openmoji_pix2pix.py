@@ -1,0 +1,74 @@
+"""pix2pix (Isola et al., 2017) colours line drawings of emoji, 64x64.
+
+--path names an npz of OpenMoji's drawings: 'line' uint8 [N, 64, 64] and 'color'
+uint8 [N, 64, 64, 3], with 'hexcode', 'group' and 'base'. A part of the emoji
+with all their variants is held out; grids and scores are of those.
+
+Measured here on 2 CPU cores, --no-batch-norm --learning-rate=2e-4 --steps=3201,
+by `python -m experiments.evaluate --workdir=WORKDIR`, of 437 held-out drawings:
+a mean absolute error of .065 of levels from 0 to 1 (of the drawings themselves,
+uncoloured: .073), 17.5 dB (20.8: they leave the white ground exact) and a
+kernel distance of .050 (.068) in EfficientNet-lite0's features. In the grid
+areas are found and filled, the rainbow in its colours; the hue of a square
+cannot be known from its lines, and comes out mottled. The default numbers and
+full length: not measured here.
+
+Published scores are of other sets (FID 125 on facades, MMGeneration).
+"""
+
+import dataclasses
+import functools
+
+import jgan
+from experiments import data, pix2pix, translation
+from experiments.modality import Modality
+
+LOWER_IS_BETTER = pix2pix.LOWER_IS_BETTER
+HIGHER_IS_BETTER = pix2pix.HIGHER_IS_BETTER
+score = pix2pix.score
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(pix2pix.Config):
+  """The numbers worth changing."""
+
+  steps: int = 2000
+  batch_size: int = 8
+  save_every: int = 1000
+  width: int = 16
+  discriminator_width: int = 16
+  layers: int = 2
+  batch_norm: bool = True
+  learning_rate: float = 1e-3
+  ema_decay: float = 0.99
+  skin_tones: bool = False  # also variants in skin tone
+  flags: bool = False  # also flags, all of one line
+
+
+def make_gan(config: Config) -> jgan.GAN:
+  return pix2pix.make_gan(config, resolution=64, channels=3)
+
+
+def make_data(config: Config) -> data.Source:
+  return data.Pairs(_parts(config)[0], 1)
+
+
+def make_conditions(config: Config, count: int) -> jgan.Batch:
+  return translation.conditions(data.Pairs(_parts(config)[1], 1), count)
+
+
+def make_modality(config: Config) -> Modality:
+  del config
+  return translation.modality()
+
+
+def load_inputs(config: Config, path: str) -> jgan.Batch:
+  del config
+  return translation.inputs({'x': data.pictures(path, 64, 1)})
+
+
+@functools.lru_cache(maxsize=1)  # each grid of samples asks for them
+def _parts(config):
+  return data.openmoji(
+    config.path, skin_tones=config.skin_tones, flags=config.flags
+  )

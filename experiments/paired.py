@@ -1,0 +1,93 @@
+"""pix2pix (Isola et al., 2017) on your own pairs of pictures.
+
+Of files that hold both pictures side by side, the input on the left, or of two
+subfolders with files of equal names, the input in the one that is first in the
+alphabet; --reverse changes the direction. The published sets (facades, maps,
+edges2shoes, cityscapes) have the first form: --path=facades/train
+--held-out=facades/val. To translate pictures of your own:
+
+  python -m experiments.sample --workdir=... --input=my_pictures/
+
+The defaults are the paper's for facades: batches of one, 40,000 steps and as
+many of a falling rate. Published, by the Frechet distance in Inception's
+features (MMGeneration's pix2pix): facades 125.0, edges2shoes 84.4, maps to
+aerial photographs 88.5. Not measured here.
+"""
+
+import dataclasses
+import functools
+
+import jgan
+from experiments import data, pix2pix, translation
+from experiments.modality import Modality
+
+LOWER_IS_BETTER = pix2pix.LOWER_IS_BETTER
+HIGHER_IS_BETTER = pix2pix.HIGHER_IS_BETTER
+score = pix2pix.score
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(pix2pix.Config):
+  """The numbers worth changing."""
+
+  steps: int = 80_000
+  batch_size: int = 1
+  sample_every: int = 1000
+  save_every: int = 2000
+  held_out: str = ''  # other pairs; empty: a tenth
+  reverse: bool = False  # the right one is the input
+  resolution: int = 256  # height and width, a power of two
+  x_channels: int = 3  # of inputs; 3: colour; 1: grey
+  y_channels: int = 3  # of their translations
+  mirror: bool = True  # also every pair mirrored
+  constant_steps: int = 40_000
+  decay_steps: int = 40_000
+
+
+def make_gan(config: Config) -> jgan.GAN:
+  return pix2pix.make_gan(config, config.resolution, config.y_channels)
+
+
+def make_data(config: Config) -> data.Source:
+  source = _parts(config)[0]
+  if config.mirror:
+    source = data.mirrored(source)
+  return data.Pairs(source, config.x_channels)
+
+
+def make_conditions(config: Config, count: int) -> jgan.Batch:
+  held_out = data.Pairs(_parts(config)[1], config.x_channels)
+  return translation.conditions(held_out, count)
+
+
+def make_modality(config: Config) -> Modality:
+  del config
+  return translation.modality()
+
+
+def load_inputs(config: Config, path: str) -> jgan.Batch:
+  x = data.pictures(path, config.resolution, config.x_channels)
+  return translation.inputs({'x': x})
+
+
+@functools.lru_cache(maxsize=1)  # each grid of samples asks for them
+def _parts(config):
+  """The pairs to train on, and those held out."""
+  if not config.path:
+    raise ValueError(
+      'paired: give --path=DIR, a folder of pairs: pictures side by side in '
+      'one file, or two subfolders with files of equal names'
+    )
+
+  def pairs(path):
+    return data.paired_folder(
+      path,
+      config.resolution,
+      config.x_channels,
+      config.y_channels,
+      config.reverse,
+    )
+
+  if config.held_out:
+    return pairs(config.path), pairs(config.held_out)
+  return data.parted(pairs(config.path), 0.1)

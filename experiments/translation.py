@@ -1,0 +1,162 @@
+"""What the experiments that translate pictures share."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import optax
+
+import jgan
+from experiments import data, pictures, scoring
+from experiments.extractors import Extractor
+from experiments.modality import Modality, Shown
+from jgan import metrics
+
+_SHOWN = 24  # held-out inputs of a run's grids
+_SUBSET = 1000  # of the kernel distance
+_LINE = 12  # pictures in a line of a grid, or as many as belong together
+
+
+def modality() -> Modality:
+  """One translation of each input: input, translation, and truth if any."""
+
+  def shown(columns):
+    return Shown(side_by_side(columns))
+
+  return Modality(
+    unit='images',
+    count=_SHOWN,
+    reals=lambda batch: shown([batch['x'], batch['y']]),
+    samples=lambda made, asked: shown(
+      [asked['x'], made, *([asked['y']] if 'y' in asked else [])]
+    ),
+    suffix='.png',
+    encode=pictures.png,
+    arrays=lambda made: {'y': data.to_uint8(made)},
+  )
+
+
+def modality_of_cycles() -> Modality:
+  """Both directions: input, translation and that translated back, of each.
+
+  A file of one sample is its translation, or both side by side.
+  """
+
+  def samples(made, asked):
+    return Shown(
+      side_by_side(
+        [
+          image
+          for x, y in ('xy', 'yx')
+          if x in asked
+          for image in (asked[x], made[f'fake_{y}'], made[f'cycle_{x}'])
+        ]
+      )
+    )
+
+  def encode(one):
+    fakes = [
+      as_colour(one[name]) for name in ('fake_y', 'fake_x') if name in one
+    ]
+    if len(fakes) == 1:
+      return pictures.png(one['fake_y' if 'fake_y' in one else 'fake_x'])
+    return pictures.png(np.concatenate(fakes, 1))
+
+  return Modality(
+    unit='images',
+    count=_SHOWN,
+    reals=lambda batch: Shown(side_by_side([batch['x'], batch['y']])),
+    samples=samples,
+    suffix='.png',
+    encode=encode,
+    arrays=lambda made: {name: data.to_uint8(x) for name, x in made.items()},
+  )
+
+
+def side_by_side(columns: list[np.ndarray]) -> np.ndarray:
+  """One picture, in which those of one number stand side by side.
+
+  Args:
+    columns: arrays `[n, height, width, 1 or 3]`, uint8, uint16 or floats in
+      [-1, 1], which may differ in channels.
+  """
+  alike = [as_colour(levels(column)) for column in columns]
+  rows = np.stack(alike, 1).reshape(-1, *alike[0].shape[1:])
+  in_a_line = min(max(_LINE // len(columns), 1), len(alike[0]))
+  return pictures.grid(rows, in_a_line * len(columns))
+
+
+def levels(images: np.ndarray) -> np.ndarray:
+  """Pictures as a batch or a sampler has them, in uint8."""
+  return data.to_uint8(np.asarray(data.to_float({'image': images})['image']))
+
+
+def as_colour(images: np.ndarray) -> np.ndarray:
+  """Grey pictures with three equal channels; others as they are."""
+  return np.broadcast_to(images, (*images.shape[:-1], 3))
+
+
+def conditions(source: data.Source, count: int) -> jgan.Batch:
+  """The batch that asks for translations of the first `count` examples."""
+  rows = np.arange(min(count, len(source)))
+  return {**source[rows], 'index': rows.astype(np.int32)}
+
+
+def inputs(arrays: Mapping[str, np.ndarray]) -> jgan.Batch:
+  """The batch that asks for translations of these pictures, all of them."""
+  count = len(next(iter(arrays.values())))
+  return {**arrays, 'index': np.arange(count, dtype=np.int32)}
+
+
+def features(extractor: Extractor, images: np.ndarray) -> np.ndarray:
+  """Of pictures in uint8, float32 `[n, d]`."""
+  source = data.Arrays({'image': images})
+  return scoring.extract(
+    extractor, scoring.Pictures('translations', source)
+  ).features
+
+
+def distances(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+  """How far apart two sets of features are.
+
+  Args:
+    real: features `[n, d]`.
+    fake: features `[k, d]`.
+
+  Returns:
+    'kernel_distance', which is not biased by the size of small sets, and, if
+    each set has as many pictures as there are dimensions, 'frechet_distance'.
+  """
+  size = min(len(real), len(fake))
+  whole = len(real) == len(fake) <= _SUBSET
+  kernel = metrics.kernel_distance(
+    real, fake, subsets=1 if whole else 100, subset_size=min(size, _SUBSET)
+  )
+  found = {'kernel_distance': kernel.mean}
+  if size >= real.shape[1]:
+    found['frechet_distance'] = metrics.frechet_distance(real, fake)
+  return found
+
+
+def decayed(
+  rate: float, constant_steps: int, decay_steps: int, steps: int
+) -> optax.ScalarOrSchedule:
+  """A rate that is constant at first and then falls to 0 on a line.
+
+  Args:
+    rate: at first.
+    constant_steps: how many steps it stays.
+    decay_steps: how many it falls; 0: it stays.
+    steps: of the run.
+
+  Raises:
+    ValueError: the run is longer than both together.
+  """
+  if not decay_steps:
+    return rate
+  if constant_steps + decay_steps < steps:
+    raise ValueError(
+      f'--constant-steps={constant_steps} and --decay-steps={decay_steps} '
+      f'leave a learning rate of 0 for the last of --steps={steps}; give as '
+      'many in all, or --decay-steps=0'
+    )
+  return optax.linear_schedule(rate, 0, decay_steps, constant_steps)

@@ -1,0 +1,124 @@
+"""Convolutions along time, and derivatives of derivatives, against XLA's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from games import assert_close
+from jax import lax
+from jax.sharding import PartitionSpec as P
+
+from jgan import sharding
+from jgan.convolutions import strided_conv
+
+
+def reference(x, kernel, stride):
+  return lax.conv_general_dilated(
+    x, kernel, (stride,), 'SAME', dimension_numbers=('NWC', 'WIO', 'NWC')
+  )
+
+
+def operands(steps, taps, n=2, channels=3, features=4):
+  rng = np.random.default_rng(0)
+  x = rng.standard_normal((n, steps, channels)).astype(np.float32)
+  kernel = rng.standard_normal((taps, channels, features)).astype(np.float32)
+  return jnp.asarray(x), jnp.asarray(kernel / taps)
+
+
+def test_by_hand():
+  x = jnp.array([1.0, 2, 3, 4])[None, :, None]
+  kernel = jnp.array([1.0, 10, 100])[:, None, None]
+  # One zero is missing, and it comes after: 1 + 20 + 300, and 3 + 40.
+  np.testing.assert_array_equal(strided_conv(x, kernel, 2).ravel(), [321, 43])
+
+
+@pytest.mark.parametrize(
+  ('steps', 'taps', 'stride'),
+  [(32, 25, 4), (16, 25, 2), (12, 5, 3), (8, 4, 4), (8, 3, 1), (6, 6, 2)],
+)
+def test_values_are_those_of_xla(steps, taps, stride):
+  x, kernel = operands(steps, taps)
+  got = strided_conv(x, kernel, stride)
+  assert got.shape == (2, steps // stride, 4)
+  assert_close(got, reference(x, kernel, stride), 1e-5)
+
+
+@pytest.mark.parametrize('conv_of', ['input', 'kernel'])
+def test_derivatives_of_derivatives_are_those_of_xla(conv_of):
+  x, kernel = operands(16, 5)
+
+  def penalty(conv):
+    """Of the slope with respect to one operand, derived by both."""
+
+    def value(x, kernel):
+      return jnp.tanh(conv(x, kernel, 2)).sum()
+
+    slope = jax.grad(value, 0 if conv_of == 'input' else 1)
+    return jax.grad(lambda *a: (slope(*a) ** 3).sum(), (0, 1))
+
+  got, expected = jax.jit(
+    lambda *a: (penalty(strided_conv)(*a), penalty(reference)(*a))
+  )(x, kernel)
+  for one, other in zip(got, expected, strict=True):
+    scale = jnp.abs(other).max()
+    assert scale > 0.1
+    assert_close(one / scale, other / scale, 1e-5)
+
+
+def test_a_penaltys_gradient_has_no_convolution_that_xla_has_no_code_for():
+  x, kernel = operands(16, 5)
+
+  def penalty(kernel):
+    slope = jax.grad(lambda x: jnp.tanh(strided_conv(x, kernel, 2)).sum())
+    return (slope(x) ** 2).sum()
+
+  program = jax.jit(jax.grad(penalty)).lower(kernel).compile().as_text()
+  assert ' convolution(' in program
+  for slow in ('rhs_reversal', 'lhs_dilate', 'rhs_dilate'):
+    assert slow not in program
+
+
+@pytest.mark.parametrize('check', [True, False])
+def test_over_devices_gradients_are_those_of_one(check):
+  x, kernel = operands(8, 3, n=4)
+
+  def penalty(x, kernel):
+    slope = jax.grad(lambda x: jnp.tanh(strided_conv(x, kernel, 2)).sum())
+    return (slope(x) ** 2).sum()
+
+  def over_devices(x, kernel):
+    of_kernel = sharding.varying(kernel, 'batch') if check else kernel
+    grads = jax.grad(penalty, (0, 1))(x, of_kernel)
+    # With x alone varying too, as in a generator's move.
+    return grads[0], lax.psum(grads[1], 'batch'), jax.grad(penalty)(x, kernel)
+
+  mesh = jax.make_mesh(
+    (2,), ('batch',), axis_types=(jax.sharding.AxisType.Auto,)
+  )
+  spread, whole = P('batch'), P()
+  got = jax.jit(
+    jax.shard_map(
+      over_devices,
+      mesh=mesh,
+      in_specs=(spread, whole),
+      out_specs=(spread, whole, spread),
+      check_vma=check,
+    )
+  )(x, kernel)
+  of_x, of_kernel = jax.jit(jax.grad(penalty, (0, 1)))(x, kernel)
+  scale = jnp.abs(of_kernel).max()
+  assert_close(got[0], of_x, 1e-5)
+  assert_close(got[1] / scale, of_kernel / scale, 1e-5)
+  assert_close(got[2], of_x, 1e-5)
+
+
+def test_bfloat16_stays():
+  x, kernel = (jnp.asarray(a, jnp.bfloat16) for a in operands(8, 5))
+  assert strided_conv(x, kernel, 2).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(('steps', 'stride'), [(9, 2), (12, 6)])
+def test_what_does_not_divide_is_told(steps, stride):
+  x, kernel = operands(steps, 5)
+  with pytest.raises(ValueError, match=f'{steps}.* number of taps, 5; got'):
+    strided_conv(x, kernel, stride)
