@@ -32,7 +32,7 @@ score = pix2pix.score
 class Config(pix2pix.Config):
   """The numbers worth changing."""
 
-  steps: int = 2000
+  steps: int = 8000
   batch_size: int = 8
   save_every: int = 1000
   width: int = 16

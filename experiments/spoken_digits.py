@@ -36,7 +36,7 @@ HIGHER_IS_BETTER = ('inception_score', 'accuracy')
 class Config(wavegan.Config):
   """The numbers worth changing."""
 
-  steps: int = 5000
+  steps: int = 4000
   batch_size: int = 16
   sample_every: int = 500
   save_every: int = 500
