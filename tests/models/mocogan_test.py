@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import jgan
+from jgan.models.dcgan import Discriminator as ImageDiscriminator
 from jgan.models.dcgan import Generator as ImageGenerator
 from jgan.models.mocogan import (
   Conv3D,
-  Discriminator,
   Generator,
+  VideoDiscriminator,
   draw_motion,
 )
 
@@ -146,10 +147,6 @@ def test_motion_of_a_key_is_that_of_its_frames():
   np.testing.assert_array_equal(three, five[:4])
   np.testing.assert_allclose(five.mean(1), 0, atol=0.02)
   np.testing.assert_allclose(five @ five.T / 50_000, np.eye(6), atol=0.03)
-  # The start is as it is, whatever the frames bring.
-  calm = draw_motion(key, 5, 50_000, frame_noise=0.25)
-  np.testing.assert_array_equal(calm[0], five[0])
-  np.testing.assert_allclose(calm[1:], five[1:] / 4, rtol=1e-6)
 
 
 def test_what_each_player_pays_by_hand(state):
@@ -164,8 +161,8 @@ def test_what_each_player_pays_by_hand(state):
   fake = applied('generator', Generator(8, 1, 4), CONTENT, MOTION)
   paid = 0
   for name, module, shape in (
-    ('image_discriminator', Discriminator(4), (-1, 8, 8, 1)),
-    ('video_discriminator', Discriminator(4), VIDEO.shape),
+    ('image_discriminator', ImageDiscriminator(4), (-1, 8, 8, 1)),
+    ('video_discriminator', VideoDiscriminator(4), VIDEO.shape),
   ):
     of_real, of_fake = (
       np.asarray(applied(name, module, x.reshape(shape)), 'float64')
@@ -212,21 +209,6 @@ def test_stills_are_of_their_clips_and_drawn_by_the_examples_number(state):
   other = compiled(stills=1)(state.variables, renumbered)
   name = 'image_discriminator'
   assert abs(float(told[name].loss - other[name].loss)) > 1e-6
-
-
-def test_instance_noise_is_on_all_that_is_judged(state):
-  batch = {**BATCH, 'content': CONTENT, 'motion': MOTION}
-  plain, noisy = (
-    compiled(stills=FRAMES, instance_noise=x)(state.variables, batch)
-    for x in (0.0, 0.5)
-  )
-  for name in ('image_discriminator', 'video_discriminator'):
-    for of in ('real_logits', 'fake_logits'):
-      one, other = (float(x[name].metrics[of]) for x in (plain, noisy))
-      assert abs(one - other) > 1e-6, (name, of)
-  for term in ('image', 'video'):
-    one, other = (float(x['generator'].metrics[term]) for x in (plain, noisy))
-    assert abs(one - other) > 1e-6, term
 
 
 def test_labels_reach_all_three_players():
