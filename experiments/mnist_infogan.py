@@ -1,7 +1,15 @@
 """InfoGAN (Chen et al., 2016) on MNIST: codes that come to mean the digit.
 
-Score and time: not measured here. The grids of a run are of codes at random.
-For a sweep, the category from column to column and other noise in each row:
+Measured here on one CPU core, a shortened run (--width=32 --steps=1000
+--ema-decay=.99, two epochs, 6 minutes of CPU time): a Frechet distance of .80
+(95%: .57 to 1.04) in the digit classifier's features, precision .90, recall
+.42, by `python -m experiments.evaluate --workdir=WORKDIR --count=5000
+--resamples=3`. In the sweep below six of the ten categories are one digit; 4
+and 9 share two, and 3, 5 and 8 the others. At full length not measured here;
+the paper has no such score.
+
+The grids of a run are of codes at random. For a sweep, the category from column
+to column and other noise in each row:
 
   import numpy as np, jax, jax.numpy as jnp, jgan
   from experiments import pictures, sample

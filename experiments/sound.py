@@ -1,6 +1,7 @@
 """Sound as a run shows and keeps it: wav files, and spectrograms on a grid."""
 
 import io
+import math
 import wave
 
 import numpy as np
@@ -29,7 +30,7 @@ def modality(rate: int) -> Modality:
   """
 
   def shown(sound, label=None):
-    columns = None if label is None else len(np.unique(label))
+    columns = None if label is None else _columns(len(sound), label)
     return Shown(
       spectrograms(sound, rate, columns),
       {'.wav': wav(joined(sound, rate), rate)},
@@ -44,6 +45,12 @@ def modality(rate: int) -> Modality:
     encode=lambda sound: wav(sound, rate),
     arrays=lambda made: {'sound': data.to_int16(made), 'rate': np.int32(rate)},
   )
+
+
+def _columns(count: int, label: np.ndarray) -> int:
+  """Clips in a row, such that with classes in turn a column is a class."""
+  classes = len(np.unique(label))
+  return classes * max(round(math.sqrt(count) / classes), 1)
 
 
 def wav(sound: np.ndarray, rate: int) -> bytes:

@@ -78,10 +78,6 @@ def two_domains(resolution, x_channels, y_channels):
 
 
 partial = functools.partial
-# Compiling is most of a row's time, and shorter at the lowest level.
-quick_jit = partial(
-  jax.jit, compiler_options={'xla_backend_optimization_level': 0}
-)
 mlp = partial(jgan.models.mlp, (4, 4, 1), latent_dim=4, width=16, maxout=8)
 dcgan = partial(jgan.models.dcgan, 8, width=4, latent_dim=8, ema_decay=0.9)
 lsgan = partial(
@@ -297,14 +293,14 @@ def trained(request):
   row = ROWS[request.param]
   gan, traces = row.make(), []
 
-  @partial(quick_jit, donate_argnums=0)
+  @partial(jax.jit, donate_argnums=0)
   def step(state):
     traces.append(None)
     looked = look(gan, state.variables, row.batch)
     new, metrics = jgan.train_step(gan, state, row.batch, jax.random.key(1))
     return new, metrics, looked
 
-  init = quick_jit(partial(jgan.init, gan))
+  init = jax.jit(partial(jgan.init, gan))
   start = on_host(init(jax.random.key(0), row.batch))
   state, states, metrics, looks = start, [], [], []
   for _ in range(STEPS):
@@ -312,7 +308,7 @@ def trained(request):
     states.append(on_host(state))
     metrics.append(jax.device_get(told[0]))
     looks.append(jax.device_get(told[1]))
-  draw = quick_jit(partial(jgan.sample, gan))
+  draw = jax.jit(partial(jgan.sample, gan))
   return Trained(
     row, gan, step, draw, start, states, metrics, *looks[0], traces
   )
@@ -462,7 +458,7 @@ def test_bfloat16_computes_with_float32_params(trained):
     jnp.result_type, trained.start
   )
 
-  narrow = quick_jit(partial(last_loss, gan)).lower(
+  narrow = jax.jit(partial(last_loss, gan)).lower(
     trained.start.variables, trained.row.batch
   )
   assert 'bf16' in narrow.as_text()

@@ -23,7 +23,7 @@ from jgan.standard import standard_gan
 
 
 def dragan(
-  resolution: int = 32,
+  resolution: int | tuple[int, int] = 32,
   channels: int = 3,
   *,
   loss: losses.AdversarialLoss = losses.non_saturating,
@@ -41,8 +41,8 @@ def dragan(
   """The penalised GAN of Kodali et al.
 
   Args:
-    resolution: height and width of the pictures, a power of two from 8 on;
-      `batch['image']` is `[n, resolution, resolution, channels]` in [-1, 1].
+    resolution: as of `jgan.models.dcgan`: a side, or height and width;
+      `batch['image']` is `[n, height, width, channels]` in [-1, 1].
     channels: of the pictures.
     loss: the game; the penalty goes with any.
     penalty_weight: lambda.
@@ -60,7 +60,7 @@ def dragan(
     A `GAN` without labels.
 
   Raises:
-    ValueError: if the resolution is no power of two of at least 8.
+    ValueError: if the resolution is another; the nearest is named.
   """
   layer_widths(resolution, width)  # refuses what cannot be built
 

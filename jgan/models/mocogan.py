@@ -13,15 +13,16 @@ So there are three players, 'image_discriminator', 'video_discriminator' and
 'generator', and a clip's length is nowhere in the generator: it makes as many
 frames as it is given noise.
 
-Differences: the image networks are those of `jgan.models.dcgan`, with one
-logit for a frame where the authors' code has patches; the video discriminator
-pads time and halves it from its second layer on, where theirs, unpadded,
-needs 13 frames or more, and ends in one logit for a clip; `stills` can show
-the image discriminator several frames of a clip. Categories are not drawn but
-are the data's labels, known to all three players, where the paper has the video
+Differences: the image generator is that of `jgan.models.dcgan`; both
+discriminators end in one logit for a frame or a clip, where the authors' code
+has patches; that of clips pads time and halves it from its second layer on,
+where theirs, unpadded, needs 13 frames or more. Categories are not drawn but
+are the data's labels, known to all three players (to the discriminators by
+projection, Miyato and Koyama, 2018), where the paper has the video
 discriminator guess an action and the generator make it legible. Clips are as
 long as those of the batch; to train on parts of longer ones, cut them in the
-data.
+data. `stills`, `frame_noise` and `instance_noise` are there for short runs;
+their defaults are the paper's.
 """
 
 import dataclasses
@@ -41,7 +42,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from jgan import gradients, initializers, latents, losses, sharding
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.layers import BatchNorm, one_hot
-from jgan.models.dcgan import Discriminator as ImageDiscriminator
 from jgan.models.dcgan import Generator as ImageGenerator
 from jgan.models.dcgan import layer_widths
 
@@ -176,8 +176,12 @@ class Generator(nn.Module):
     return x.reshape(n, frames, *x.shape[1:])
 
 
-class VideoDiscriminator(nn.Module):
-  """Clips of one length, and labels where there are classes, to logits.
+class Discriminator(nn.Module):
+  """Frames, or clips of one length, and labels if there are any, to logits.
+
+  Clips are convolved over time too, which is halved as height and width are,
+  but for the first layer. With labels the inner product of the last features
+  with an embedding of the label is added to the logit.
 
   Attributes:
     width: channels at half of the resolution; each halving doubles them, up
@@ -195,34 +199,39 @@ class VideoDiscriminator(nn.Module):
   @nn.compact
   def __call__(
     self,
-    video: Float[Array, 'n t h w c'],
+    x: Float[Array, 'n *time h w c'],
     label: Int[Array, 'n'] | None,
     *,
     train: bool,
   ) -> Float[Array, 'n']:
-    x = video.astype(self.dtype)
-    for i, features in enumerate(layer_widths(video.shape[2:4], self.width)):
-      x = Conv3D(
-        features,
-        (4, 4, 4),
-        (2 if i else 1, 2, 2),
-        use_bias=i == 0,
-        kernel_init=_normal,
-        dtype=self.dtype,
-      )(x)
-      if i == 0 and self.num_classes is not None:
-        classes = one_hot(label, self.num_classes, self.dtype)
-        of_class = nn.Dense(
-          features, use_bias=False, kernel_init=_normal, dtype=self.dtype
-        )(classes)
-        x += of_class[:, None, None, None]
+    *time, height, width, _ = x.shape[1:]
+    x = x.astype(self.dtype)
+    for i, features in enumerate(layer_widths((height, width), self.width)):
+      x = self._conv(features, i, bool(time))(x)
       if i > 0:
         norm = BatchNorm(0.9, dtype=self.dtype, axis_name=self.axis_name)
         x = norm(x, use_running_average=not train)
       x = nn.leaky_relu(x, 0.2)
     x = x.reshape(x.shape[0], -1)
-    x = nn.Dense(1, kernel_init=_normal, dtype=self.dtype)(x)
-    return x.astype(jnp.float32)[:, 0]
+    logits = _dense(1, self.dtype, use_bias=True)(x)[:, 0]
+    if self.num_classes is not None:
+      classes = one_hot(label, self.num_classes, self.dtype)
+      embedding = _dense(x.shape[-1], self.dtype, use_bias=False)(classes)
+      logits += (x * embedding).sum(-1)
+    return logits.astype(jnp.float32)
+
+  def _conv(self, features, layer, over_time):
+    kind, frames, stride = nn.Conv, (), ()
+    if over_time:
+      kind, frames, stride = Conv3D, (4,), (2 if layer else 1,)
+    return kind(
+      features,
+      (*frames, 4, 4),
+      (*stride, 2, 2),
+      use_bias=layer == 0,
+      kernel_init=_normal,
+      dtype=self.dtype,
+    )
 
 
 def mocogan(
@@ -304,8 +313,8 @@ def mocogan(
   shared = {'num_classes': num_classes, 'dtype': dtype, 'axis_name': axis_name}
   game = _Game(
     generator=Generator(resolution, channels, generator_width, **shared),
-    image_discriminator=ImageDiscriminator(image_width, **shared),
-    video_discriminator=VideoDiscriminator(video_width, **shared),
+    image_discriminator=Discriminator(image_width, **shared),
+    video_discriminator=Discriminator(video_width, **shared),
     loss=loss,
     frame_noise=frame_noise,
     instance_noise=instance_noise,
@@ -529,3 +538,7 @@ class _Game:
 def _each(label: Int[Array, 'n'] | None, times: int) -> Array | None:
   """A clip's label for each of its frames."""
   return None if label is None else jnp.repeat(label, times)
+
+
+def _dense(features: int, dtype: DTypeLike, use_bias: bool) -> nn.Dense:
+  return nn.Dense(features, use_bias=use_bias, kernel_init=_normal, dtype=dtype)

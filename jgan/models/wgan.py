@@ -63,7 +63,7 @@ def keep_params_in_box(bound: float) -> optax.GradientTransformation:
 
 
 def wgan(
-  resolution: int = 64,
+  resolution: int | tuple[int, int] = 64,
   channels: int = 3,
   *,
   clip: float = 0.01,
@@ -81,8 +81,8 @@ def wgan(
   samples, up to a factor that depends on `clip` and the network.
 
   Args:
-    resolution: height and width of the pictures, a power of two from 8 on;
-      `batch['image']` is `[n, resolution, resolution, channels]` in [-1, 1].
+    resolution: as of `jgan.models.dcgan`: a side, or height and width;
+      `batch['image']` is `[n, height, width, channels]` in [-1, 1].
     channels: of the pictures.
     clip: c, the largest absolute value of the critic's params, from the first
       step on.
@@ -98,7 +98,7 @@ def wgan(
     A `GAN` without labels.
 
   Raises:
-    ValueError: if the resolution is no power of two of at least 8, or `clip` is
+    ValueError: if the resolution is another; the nearest is named. If `clip` is
       not positive.
   """
   layer_widths(resolution, width)  # refuses what cannot be built

@@ -97,6 +97,8 @@ def test_the_modality_of_sound():
   asked = {'index': np.arange(20), 'label': np.arange(20) % 10}
   shown = kind.samples(made, asked)
   assert shown.picture.shape[1] == 10 * 66 + 2  # a column for each class
+  one_class = {'index': np.arange(20), 'label': np.full(20, 3)}
+  assert kind.samples(made, one_class).picture.shape[1] == 4 * 66 + 2
   rate, whole = read(shown.files['.wav'])
   assert (rate, len(whole)) == (8000, 20 * 64 + 19 * 1000)
   assert set(kind.reals({'sound': np.zeros((3, 64, 1), np.int16)}).files) == {

@@ -70,6 +70,17 @@ def test_pictures_of_any_height_and_width_grow_from_a_base(shape, base):
   assert made.shape == (2, *shape, 3)
 
 
+@pytest.mark.parametrize(
+  'model', [jgan.models.wgan, jgan.models.dragan], ids=['wgan', 'dragan']
+)
+def test_games_with_its_networks_take_height_and_width(model):
+  gan = model((8, 16), 1, width=4)
+  batch = {'image': jnp.zeros((2, 8, 16, 1)), 'index': jnp.arange(2)}
+  state = jax.eval_shape(functools.partial(jgan.init, gan), KEY, batch)
+  made = jax.eval_shape(functools.partial(jgan.sample, gan), state, batch, KEY)
+  assert made.shape == (2, 8, 16, 1)
+
+
 def test_height_is_told_from_width():
   gan = jgan.models.dcgan((8, 16), width=4)
   with pytest.raises(ValueError, match=r'\[8, 16, 1\].*\[16, 8, 1\]'):

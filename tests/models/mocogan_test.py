@@ -11,17 +11,14 @@ import numpy as np
 import pytest
 
 import jgan
-from jgan.models.dcgan import Discriminator as ImageDiscriminator
 from jgan.models.dcgan import Generator as ImageGenerator
 from jgan.models.mocogan import (
   Conv3D,
+  Discriminator,
   Generator,
-  VideoDiscriminator,
   draw_motion,
 )
 
-# Compiling is most of these tests' time, and shorter at the lowest level.
-jit = partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 FRAMES = 3
 VIDEO = jnp.tanh(jax.random.normal(jax.random.key(5), (4, FRAMES, 8, 8, 1)))
 BATCH = {'video': VIDEO, 'index': jnp.arange(4)}
@@ -44,7 +41,7 @@ MOTION = jax.random.normal(jax.random.key(7), (4, 1 + FRAMES, 2))
 
 @pytest.fixture(scope='module')
 def state():
-  return jit(partial(jgan.init, game()))(jax.random.key(0), BATCH)
+  return jax.jit(partial(jgan.init, game()))(jax.random.key(0), BATCH)
 
 
 @functools.cache
@@ -56,7 +53,7 @@ def compiled(**numbers):
     arguments = variables, batch, jax.random.key(1), jnp.int32(0)
     return {player.name: player.loss(*arguments) for player in players}
 
-  return jit(told)
+  return jax.jit(told)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +73,7 @@ def test_convolution_is_flaxs_with_its_derivatives(frames, size, strides):
       y = layer.apply(variables, x)
       return jnp.sin(y).sum(), y
 
-    return jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(variables, x)
+    return jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(variables, x)
 
   ours, flaxs = (kind(4, size, strides) for kind in (Conv3D, nn.Conv))
   games.assert_close(told(ours), told(flaxs), 1e-3)
@@ -84,7 +81,7 @@ def test_convolution_is_flaxs_with_its_derivatives(frames, size, strides):
 
 def test_a_frame_is_made_of_what_stays_and_a_gated_recurrence(state):
   variables = state.variables['generator']
-  got = jit(partial(Generator(8, 1, 4).apply, train=False))(
+  got = jax.jit(partial(Generator(8, 1, 4).apply, train=False))(
     variables, CONTENT, MOTION, None
   )
 
@@ -111,7 +108,7 @@ def test_a_frame_is_made_of_what_stays_and_a_gated_recurrence(state):
     'batch_stats': variables['batch_stats']['image'],
   }
   x = jnp.concatenate([CONTENT, moved[-1]], -1)
-  frame = jit(partial(images.apply, train=False))(of_images, x, None)
+  frame = jax.jit(partial(images.apply, train=False))(of_images, x, None)
   assert got.shape == (4, FRAMES, 8, 8, 1)
   np.testing.assert_allclose(got[:, -1], frame, atol=1e-5)
 
@@ -119,7 +116,9 @@ def test_a_frame_is_made_of_what_stays_and_a_gated_recurrence(state):
 def test_longer_samples_begin_as_shorter_ones(state):
   asked = {'index': jnp.arange(2)}
   short, long = (
-    jit(partial(jgan.sample, game(frames=n)))(state, asked, jax.random.key(3))
+    jax.jit(partial(jgan.sample, game(frames=n)))(
+      state, asked, jax.random.key(3)
+    )
     for n in (3, 7)
   )
   assert (short.shape, long.shape) == ((2, 3, 8, 8, 1), (2, 7, 8, 8, 1))
@@ -128,7 +127,7 @@ def test_longer_samples_begin_as_shorter_ones(state):
 
 
 def test_content_and_motion_of_the_batch_replace_the_draws(state):
-  draw = jit(partial(jgan.sample, game()))
+  draw = jax.jit(partial(jgan.sample, game()))
   asked = {'index': jnp.arange(4), 'content': CONTENT, 'motion': MOTION}
   clips = draw(state, asked, jax.random.key(0))
   np.testing.assert_array_equal(clips, draw(state, asked, jax.random.key(1)))
@@ -147,6 +146,10 @@ def test_motion_of_a_key_is_that_of_its_frames():
   np.testing.assert_array_equal(three, five[:4])
   np.testing.assert_allclose(five.mean(1), 0, atol=0.02)
   np.testing.assert_allclose(five @ five.T / 50_000, np.eye(6), atol=0.03)
+  # The start is as it is, whatever the frames bring.
+  calm = draw_motion(key, 5, 50_000, frame_noise=0.25)
+  np.testing.assert_array_equal(calm[0], five[0])
+  np.testing.assert_allclose(calm[1:], five[1:] / 4, rtol=1e-6)
 
 
 def test_what_each_player_pays_by_hand(state):
@@ -156,13 +159,13 @@ def test_what_each_player_pays_by_hand(state):
 
   def applied(name, module, *inputs):
     apply = partial(module.apply, train=True, mutable=['batch_stats'])
-    return jit(apply)(state.variables[name], *inputs, None)[0]
+    return jax.jit(apply)(state.variables[name], *inputs, None)[0]
 
   fake = applied('generator', Generator(8, 1, 4), CONTENT, MOTION)
   paid = 0
   for name, module, shape in (
-    ('image_discriminator', ImageDiscriminator(4), (-1, 8, 8, 1)),
-    ('video_discriminator', VideoDiscriminator(4), VIDEO.shape),
+    ('image_discriminator', Discriminator(4), (-1, 8, 8, 1)),
+    ('video_discriminator', Discriminator(4), VIDEO.shape),
   ):
     of_real, of_fake = (
       np.asarray(applied(name, module, x.reshape(shape)), 'float64')
@@ -211,10 +214,25 @@ def test_stills_are_of_their_clips_and_drawn_by_the_examples_number(state):
   assert abs(float(told[name].loss - other[name].loss)) > 1e-6
 
 
+def test_instance_noise_is_on_all_that_is_judged(state):
+  batch = {**BATCH, 'content': CONTENT, 'motion': MOTION}
+  plain, noisy = (
+    compiled(stills=FRAMES, instance_noise=x)(state.variables, batch)
+    for x in (0.0, 0.5)
+  )
+  for name in ('image_discriminator', 'video_discriminator'):
+    for of in ('real_logits', 'fake_logits'):
+      one, other = (float(x[name].metrics[of]) for x in (plain, noisy))
+      assert abs(one - other) > 1e-6, (name, of)
+  for term in ('image', 'video'):
+    one, other = (float(x['generator'].metrics[term]) for x in (plain, noisy))
+    assert abs(one - other) > 1e-6, term
+
+
 def test_labels_reach_all_three_players():
   gan = game(num_classes=2)
   batch = {**BATCH, 'label': jnp.array([0, 1, 0, 1])}
-  state = jit(partial(jgan.init, gan))(jax.random.key(0), batch)
+  state = jax.jit(partial(jgan.init, gan))(jax.random.key(0), batch)
   losses = compiled(num_classes=2)
   told = losses(state.variables, batch)
   other = losses(state.variables, {**batch, 'label': 1 - batch['label']})

@@ -19,8 +19,6 @@ from jgan.models.multimodal import (
   compose,
 )
 
-# Compiling is most of these tests' time, and shorter at the lowest level.
-jit = partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 BATCH = {
   'x': jax.random.normal(jax.random.key(1), (6, 2)),
   'y': jax.random.normal(jax.random.key(2), (6, 3)),
@@ -92,7 +90,7 @@ def game(pair=None, task_weight=0.5, latent=4, **options):
 
 @pytest.fixture(scope='module')
 def variables():
-  return jit(partial(jgan.init, game()))(jax.random.key(0), BATCH).variables
+  return jax.jit(partial(jgan.init, game()))(jax.random.key(0), BATCH).variables
 
 
 def losses(gan, variables, batch=BATCH):
@@ -100,7 +98,7 @@ def losses(gan, variables, batch=BATCH):
     arguments = variables, batch, jax.random.key(1), jnp.int32(0)
     return {player.name: player.loss(*arguments) for player in gan.players}
 
-  return jit(told)(variables, batch)
+  return jax.jit(told)(variables, batch)
 
 
 def test_each_pays_what_it_should_by_hand(variables):
@@ -162,7 +160,9 @@ def test_the_judge_of_pairs_alone_sees_what_belongs_together():
     Curved(), ('x', 'y'), jgan.losses.hinge, optax.adam(1e-2), gamma=1.0
   )
   gan = game(pair=judge)
-  variables = jit(partial(jgan.init, gan))(jax.random.key(0), BATCH).variables
+  variables = jax.jit(partial(jgan.init, gan))(
+    jax.random.key(0), BATCH
+  ).variables
   told = losses(gan, variables)
   mixed = losses(gan, variables, {**BATCH, 'x': BATCH['x'][::-1]})
   single, pair = (
@@ -180,7 +180,9 @@ def test_the_generator_meets_other_masks_than_the_judges_learned(dropout):
   gan = game(pair=judge)
   # Of reals that are zero the judge says nothing but its bias, which is zero.
   batch = {**BATCH, 'x': jnp.zeros((6, 2)), 'y': jnp.zeros((6, 3))}
-  variables = jit(partial(jgan.init, gan))(jax.random.key(0), batch).variables
+  variables = jax.jit(partial(jgan.init, gan))(
+    jax.random.key(0), batch
+  ).variables
   told = losses(gan, variables, batch)
   learned = float(told['pair_judge'].metrics['adversarial'])
   met = -float(told['generator'].metrics['pair_judge'])
@@ -195,8 +197,8 @@ def test_it_learns_pairs_that_belong_together():
   y = jnp.stack([x[:, 0], x[:, 1], 2.0 * label], 1)
   batch = {'x': x, 'y': y, 'label': label}
   gan = game()
-  state = jit(partial(jgan.init, gan))(key, batch)
-  step = jit(partial(jgan.train_step, gan))
+  state = jax.jit(partial(jgan.init, gan))(key, batch)
+  step = jax.jit(partial(jgan.train_step, gan))
   for _ in range(400):
     state, _ = step(state, batch, jax.random.key(1))
   asked = {'index': jnp.arange(64), 'label': label}
@@ -235,10 +237,10 @@ def test_a_pair_of_another_class_is_judged_otherwise():
   module = PairDiscriminator(3, 4, 8, 8)
   inputs = jnp.ones((2, 8, 8, 1)), jnp.ones((2, 64, 1))
   label = jnp.array([0, 2])
-  variables = jit(partial(module.init, train=True))(
+  variables = jax.jit(partial(module.init, train=True))(
     jax.random.key(0), *inputs, label
   )
-  judge = jit(partial(module.apply, train=True))
+  judge = jax.jit(partial(module.apply, train=True))
   one, other = judge(variables, *inputs, label)
   assert abs(float(one - other)) > 1e-4
   for i in range(2):  # and it sees both

@@ -26,10 +26,6 @@ BATCH = {
   'index': jnp.arange(4, dtype=jnp.int32),
 }
 SMALL = {'width': 8, 'discriminator_width': 8, 'layers': 1}
-# Compiling is most of these tests' time, and shorter at the lowest level.
-quick_jit = partial(
-  jax.jit, compiler_options={'xla_backend_optimization_level': 0}
-)
 
 
 def game(**numbers):
@@ -40,12 +36,12 @@ def game(**numbers):
 def alone():
   """A game whose translations depend on their inputs alone, and its state."""
   gan = game(batch_norm=False, dropout=0.0)
-  return gan, quick_jit(partial(jgan.init, gan))(jax.random.key(0), BATCH)
+  return gan, jax.jit(partial(jgan.init, gan))(jax.random.key(0), BATCH)
 
 
 def losses(gan, state):
   """What each player's loss returns, as one program."""
-  return quick_jit(
+  return jax.jit(
     lambda variables: {
       player.name: player.loss(variables, BATCH, KEY, jnp.int32(0))
       for player in gan.players
@@ -56,7 +52,7 @@ def losses(gan, state):
 def judged(state, y):
   """The discriminator's logits of translations."""
   net = PatchDiscriminator(1, 8, batch_norm=False)
-  logits = quick_jit(partial(net.apply, train=True))(
+  logits = jax.jit(partial(net.apply, train=True))(
     state.variables['discriminator'], jnp.concatenate([BATCH['x'], y], -1)
   )
   return np.asarray(logits, np.float64)
@@ -66,7 +62,7 @@ def test_losses_by_hand(alone):
   gan, state = alone
   said = losses(gan, state)
   # Without noise, and normalised alone, sampling is the training's forward.
-  fake = quick_jit(partial(jgan.sample, gan))(state, BATCH, KEY)
+  fake = jax.jit(partial(jgan.sample, gan))(state, BATCH, KEY)
   real, made = judged(state, BATCH['y']), judged(state, fake)
   assert real.shape == (4, 2, 2)
   expected = np.logaddexp(0, -real).mean() + np.logaddexp(0, made).mean()
@@ -89,7 +85,7 @@ def test_another_reconstruction_and_another_game(alone):
   )
   _, state = alone
   generator = losses(gan, state)['generator']
-  fake = quick_jit(partial(jgan.sample, gan))(state, BATCH, KEY)
+  fake = jax.jit(partial(jgan.sample, gan))(state, BATCH, KEY)
   squares = ((np.asarray(fake) - np.asarray(BATCH['y'])) ** 2).mean()
   assert generator.metrics['reconstruction'] == pytest.approx(squares, rel=1e-5)
   weighted = float(generator.metrics['adversarial']) + 3 * squares
@@ -102,9 +98,9 @@ def test_another_reconstruction_and_another_game(alone):
 def test_a_patch_has_the_papers_size(layers, side):
   net = PatchDiscriminator(layers, width=2)
   image = pictures(1, 3, n=1, side=96)
-  variables = quick_jit(partial(net.init, train=False))(KEY, image)
+  variables = jax.jit(partial(net.init, train=False))(KEY, image)
 
-  @quick_jit
+  @jax.jit
   def seen(image):
     def one(image):
       logits = net.apply(variables, image, train=False)[0]
@@ -154,8 +150,8 @@ def test_the_generator_has_as_many_levels_as_lead_to_one_pixel():
 @pytest.mark.parametrize('batch_norm', [True, False])
 def test_noise_is_drawn_by_number_in_sampling_too(batch_norm):
   gan = game(batch_norm=batch_norm)
-  state = quick_jit(partial(jgan.init, gan))(jax.random.key(0), BATCH)
-  draw = quick_jit(partial(jgan.sample, gan))
+  state = jax.jit(partial(jgan.init, gan))(jax.random.key(0), BATCH)
+  draw = jax.jit(partial(jgan.sample, gan))
   one, other = (draw(state, BATCH, jax.random.key(i)) for i in (1, 2))
   assert float(jnp.abs(one - other).max()) > 1e-4
   # A translation is the same whatever it is made together with.
@@ -167,12 +163,12 @@ def test_noise_is_drawn_by_number_in_sampling_too(batch_norm):
 
 def test_sampling_without_noise_does_not_depend_on_the_key():
   gan = game(sampling_noise=False)
-  state = quick_jit(partial(jgan.init, gan))(jax.random.key(0), BATCH)
-  draw = quick_jit(partial(jgan.sample, gan))
+  state = jax.jit(partial(jgan.init, gan))(jax.random.key(0), BATCH)
+  draw = jax.jit(partial(jgan.sample, gan))
   one, other = (draw(state, BATCH, jax.random.key(i)) for i in (1, 2))
   np.testing.assert_array_equal(one, other)
   # In training the same networks have it.
-  errors = quick_jit(
+  errors = jax.jit(
     lambda key: gan.players[1].loss(state.variables, BATCH, key, jnp.int32(0))
   )
   first, second = (errors(jax.random.key(i)).metrics for i in (1, 2))

@@ -229,18 +229,15 @@ def test_layers_latents_mix_styles():
   mixed = jgan.sample(gan, state, {'latent': fine}, key)
   same = jgan.sample(gan, state, {'latent': alike}, jax.random.clone(key))
   alone = jgan.sample(gan, state, {'latent': one[None]}, jax.random.clone(key))
-  np.testing.assert_allclose(same, alone, atol=1e-6)
+  np.testing.assert_allclose(same, alone, atol=1e-5)
   assert float(jnp.abs(mixed - same).max()) > 1e-4
 
 
 def test_path_lengths_are_norms_of_the_jacobian():
   generator = Generator(1, (4, 3), w_dim=6, depth=1)
   z = jax.random.normal(jax.random.key(3), (1, 5))
-  variables = generator.init(
-    {'params': jax.random.key(0), 'noise': jax.random.key(1)},
-    z,
-    None,
-    train=True,
+  variables = jax.jit(functools.partial(generator.init, train=True))(
+    {'params': jax.random.key(0), 'noise': jax.random.key(1)}, z, None
   )
   keys = jax.random.split(jax.random.key(4), 1)
 
@@ -248,11 +245,12 @@ def test_path_lengths_are_norms_of_the_jacobian():
     return generator.apply(variables, z, None, train=False, w_offset=offset)
 
   offset = jnp.zeros((1, 4, 6))
-  jacobian = jax.jacrev(pictures)(offset)[0, ..., 0, 0, :, :]
+  jacobian = jax.jit(jax.jacrev(pictures))(offset)[0, ..., 0, 0, :, :]
   y = jax.random.normal(jax.random.clone(keys)[0], (8, 8, 1)) / 8
   slope = jnp.einsum('hwld,hw->ld', jacobian, y[..., 0])
   expected = jnp.sqrt((slope**2).sum(-1).mean())
-  got = path_lengths(generator, variables, z, None, keys, jax.random.key(6))
+  measure = jax.jit(functools.partial(path_lengths, generator))
+  got = measure(variables, z, None, keys, jax.random.key(6))
   # Noise has no strength at the start, so that training's pictures are these.
   np.testing.assert_allclose(got, expected[None], rtol=1e-4)
 
