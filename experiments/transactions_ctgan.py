@@ -3,6 +3,17 @@
 The payments are simulated, by experiments/data/transactions.py, since no real
 ones may be handed on; a real table takes the same way by --path=FILE, with
 --target=COLUMN. The target is fraud, which 2 of 100 rows are.
+
+After 3,000 of the 10,000 steps, 5 minutes on a core of a CPU, by
+
+  python -m experiments.train transactions-ctgan --workdir=/tmp/run --steps=3000
+  python -m experiments.evaluate --workdir=/tmp/run
+
+f1 is .206, and .213 by real rows; total variation .075 (of held-out rows .019),
+the Kolmogorov-Smirnov distance .068 (.014), the difference of associations .057
+(.018). What follows strictly is learned slowly: 96% of the samples pay at the
+cash machine for cash and for nothing else, but only 34% name a merchant of
+their category, where all reals do. The full length: not measured here.
 """
 
 import dataclasses
