@@ -24,6 +24,7 @@ import numpy as np
 
 import jgan
 from experiments import (
+  adult_ctgan,
   cifar10_acgan,
   cifar10_biggan,
   cifar10_dcgan,
@@ -55,6 +56,8 @@ from experiments import (
   spoken_digits,
   stacked_mnist,
   stacked_mnist_wgan_gp,
+  table,
+  transactions_ctgan,
   unpaired,
 )
 from experiments import config as configs
@@ -88,6 +91,8 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
   'moving-digits': moving_digits,
   'clips': clips,
   'digits-and-speech': digits_and_speech,
+  'adult-ctgan': adult_ctgan,
+  'transactions-ctgan': transactions_ctgan,
   'openmoji-pix2pix': openmoji_pix2pix,
   'mnist-cyclegan': mnist_cyclegan,
   'spoken-digits': spoken_digits,
@@ -95,6 +100,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
   'sounds': sounds,
   'paired': paired,
   'unpaired': unpaired,
+  'table': table,
 }
 DEFAULT = 'digits'
 SCORED = 5000  # samples, and at most as many reals, by --evaluate-every
@@ -219,6 +225,8 @@ def train(run: configs.Run) -> jgan.TrainState:
       print(f'Stopped after step {done}; saved. To go on: the same command.')
       raise SystemExit(128 + hurry)
     print(f'Done. Samples: {sample_path(run, done)}')
+    if remark := remarked(run, done):
+      print(remark)
   return state
 
 
@@ -298,8 +306,16 @@ def describe(
     f'  {sum(flops) / len(flops) / 1e9:.3g} GFLOP a step on each of '
     f'{task.mesh.size} {kind}'
   )
+  if remark := remarked(run, config.steps):
+    print(f'  {remark}')
   print(f'  workdir: {run.workdir}' + f', from step {start}' * bool(start))
   sys.stdout.flush()
+
+
+def remarked(run: configs.Run, steps: int) -> str:
+  """What the experiment says of so many steps, by its `remark`, or nothing."""
+  own = getattr(EXPERIMENTS[run.name], 'remark', None)
+  return own(run.config, steps) if own else ''
 
 
 def write_metrics(

@@ -14,6 +14,7 @@ import pytest
 
 import jgan
 from experiments.checkpoints import Checkpoints
+from jgan.models.ctgan import Category, Number
 
 STEPS = 3
 
@@ -75,6 +76,22 @@ def two_domains(resolution, x_channels, y_channels):
   """Random pictures of both domains of a translation."""
   x = images(resolution, x_channels)['image']
   return {'x': x, 'y': images(resolution, y_channels)['image']}
+
+
+def rows(n=8):
+  """Rows of a number of two modes and two categories, of three values and two.
+
+  Each with a condition that it meets.
+  """
+  scalar = np.linspace(-0.8, 0.8, n)[:, None]
+  mode, first, second = (np.arange(n) % k for k in (2, 3, 2))
+  hot = [np.eye(k)[x] for k, x in ((2, mode), (3, first), (2, second))]
+  row = np.concatenate([scalar, *hot], 1).astype(np.float32)
+  condition = np.where(np.arange(n) < n // 2, first, 3 + second)
+  return {
+    'row': jnp.asarray(row),
+    'condition': jnp.asarray(condition.astype(np.int32)),
+  }
 
 
 partial = functools.partial
@@ -207,6 +224,16 @@ cyclegan = partial(
   layers=1,
   ema_decay=0.9,
 )
+ctgan = partial(
+  jgan.models.ctgan,
+  (Number(2), Category((5.0, 2.0, 1.0)), Category((3.0, 1.0))),
+  latent_dim=4,
+  generator_widths=(16, 16),
+  critic_widths=(16, 16),
+  pack=2,
+  learning_rate=1e-3,
+  ema_decay=0.9,
+)
 ROWS = {
   'mlp': Row(partial(mlp, ema_decay=0.9), images(4)),
   'mlp-minimax': Row(partial(mlp, loss=jgan.losses.minimax), images(4)),
@@ -260,6 +287,7 @@ ROWS = {
     like={'image': 'image', 'sound': 'sound'},
   ),
   'wavegan': Row(wavegan, sounds(256, labels=3), like='sound'),
+  'ctgan': Row(ctgan, rows(), like='row'),
 }
 
 

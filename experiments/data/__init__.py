@@ -5,6 +5,7 @@ What ends in `_source` leaves its pictures where they are until asked for.
 
 from experiments.data.batches import (
   Arrays,
+  Drawing,
   Rows,
   Source,
   batch,
@@ -15,6 +16,7 @@ from experiments.data.batches import (
   to_uint8,
 )
 from experiments.data.clips import ANIMATIONS, Clips, clips
+from experiments.data.csv_files import Table, csv_bytes, digest, read_csv
 from experiments.data.digits import digits
 from experiments.data.folder import SUFFIXES, folder, folder_source
 from experiments.data.levels import ALL_LEVELS, Levels, stretched, to_uint16
@@ -31,6 +33,7 @@ from experiments.data.pairs import (
 from experiments.data.spoken import spoken_digits
 from experiments.data.stacked import stacked
 from experiments.data.tfds import tfds_images, tfds_source
+from experiments.data.transactions import transactions
 from experiments.data.unpaired import Unpaired
 from experiments.data.wav import consecutive, loudest, to_int16, wavs
 
@@ -40,16 +43,20 @@ __all__ = [
   'SUFFIXES',
   'Arrays',
   'Clips',
+  'Drawing',
   'Levels',
   'MovingDigits',
   'Pairs',
   'Rows',
   'Source',
+  'Table',
   'Unpaired',
   'batch',
   'clips',
   'conditions',
   'consecutive',
+  'csv_bytes',
+  'digest',
   'digits',
   'folder',
   'folder_source',
@@ -62,6 +69,7 @@ __all__ = [
   'paired_folder',
   'parted',
   'pictures',
+  'read_csv',
   'spoken_digits',
   'stacked',
   'stretched',
@@ -71,5 +79,6 @@ __all__ = [
   'to_int16',
   'to_uint8',
   'to_uint16',
+  'transactions',
   'wavs',
 ]

@@ -24,6 +24,20 @@ class Source(Protocol):
     ...
 
 
+class Drawing(Source, Protocol):
+  """A source that decides by itself which examples a batch holds.
+
+  For examples that are drawn otherwise than epoch by epoch, such as rare ones
+  more often, or each by chance.
+  """
+
+  def draw(
+    self, seed: int, step: int, batch_size: int
+  ) -> dict[str, np.ndarray]:
+    """Returns the examples of batch number `step`: a pure function of these."""
+    ...
+
+
 class Arrays:
   """A source in memory: arrays whose leading axis is the examples.
 
@@ -147,7 +161,7 @@ def batch(
   """Returns batch number `step` of a run.
 
   Args:
-    source: where the examples are.
+    source: where the examples are. A `Drawing` draws them itself.
     seed: the run's seed, at least 0.
     step: number of the batch, from 0.
     batch_size: number of examples in it.
@@ -156,8 +170,10 @@ def batch(
     The stacked examples, and 'index', int32 [batch_size]: the number of each
     example in the global batch, by which its randomness is keyed.
   """
-  positions = indices(seed, step, batch_size, len(source))
   number = np.arange(batch_size, dtype=np.int32)
+  if hasattr(source, 'draw'):
+    return {**source.draw(seed, step, batch_size), 'index': number}
+  positions = indices(seed, step, batch_size, len(source))
   return {**source[positions], 'index': number}
 
 

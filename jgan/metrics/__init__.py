@@ -44,6 +44,13 @@ from jgan.metrics.neighbours import (
   memorisation,
   nearest_neighbours,
 )
+from jgan.metrics.tables import (
+  association_difference,
+  associations,
+  kolmogorov_smirnov,
+  record_features,
+  total_variation,
+)
 
 __all__ = [
   'DensityCoverage',
@@ -57,12 +64,15 @@ __all__ = [
   'Neighbours',
   'PrecisionRecall',
   'add_features',
+  'association_difference',
+  'associations',
   'bootstrap',
   'density_coverage',
   'frechet_distance',
   'half_samples',
   'inception_score',
   'kernel_distance',
+  'kolmogorov_smirnov',
   'label_coverage',
   'lerp',
   'memorisation',
@@ -74,6 +84,8 @@ __all__ = [
   'per_class',
   'perceptual_path_length',
   'precision_recall',
+  'record_features',
   'slerp',
   'sliced_wasserstein',
+  'total_variation',
 ]

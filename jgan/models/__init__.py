@@ -3,6 +3,7 @@
 from jgan.models.acgan import acgan
 from jgan.models.biggan import biggan
 from jgan.models.cgan import cgan
+from jgan.models.ctgan import ctgan
 from jgan.models.cyclegan import cyclegan
 from jgan.models.dcgan import dcgan
 from jgan.models.dragan import dragan
@@ -24,6 +25,7 @@ __all__ = [
   'acgan',
   'biggan',
   'cgan',
+  'ctgan',
   'cyclegan',
   'dcgan',
   'dragan',

@@ -141,3 +141,17 @@ def test_to_uint8_leaves_eight_bits():
 def test_to_uint8_rounds_and_clips():
   got = to_uint8(np.array([-3.0, 0.002, 1.5]))
   np.testing.assert_array_equal(got, [0, 128, 255])
+
+
+class Repeated(Arrays):
+  """Draws the example of its step's number, whatever an epoch would bring."""
+
+  def draw(self, seed, step, batch_size):
+    return self[np.full(batch_size, seed + step)]
+
+
+def test_a_source_may_draw_its_own_batches():
+  drawn = batch(Repeated({'x': np.arange(10) * 10}), 2, 5, 3)
+  assert drawn['x'].tolist() == [70, 70, 70]
+  assert drawn['index'].tolist() == [0, 1, 2]
+  assert drawn['index'].dtype == np.int32

@@ -1,0 +1,48 @@
+"""CTGAN (Xu et al., 2019) on card payments: amounts, times and labels.
+
+The payments are simulated, by experiments/data/transactions.py, since no real
+ones may be handed on; a real table takes the same way by --path=FILE, with
+--target=COLUMN. The target is fraud, which 2 of 100 rows are.
+
+After 3,000 of the 10,000 steps, 5 minutes on a core of a CPU, by
+
+  python -m experiments.train transactions-ctgan --workdir=/tmp/run --steps=3000
+  python -m experiments.evaluate --workdir=/tmp/run
+
+f1 is .206, and .213 by real rows; total variation .075 (of held-out rows .019),
+the Kolmogorov-Smirnov distance .068 (.014), the difference of associations .057
+(.018). What follows strictly is learned slowly: 96% of the samples pay at the
+cash machine for cash and for nothing else, but only 34% name a merchant of
+their category, where all reals do. The full length: not measured here.
+"""
+
+import dataclasses
+
+from experiments import ctgan, data
+from experiments.data.csv_files import Table
+
+LOWER_IS_BETTER = ctgan.LOWER_IS_BETTER
+HIGHER_IS_BETTER = ctgan.HIGHER_IS_BETTER
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ctgan.Config):
+  """The numbers worth changing."""
+
+  steps: int = 10_000
+  path: str = ''
+  """a CSV file; empty: simulated rows"""
+  target: str = 'fraud'
+  rows: int = 20_000
+  """of the simulation"""
+
+  def table(self) -> Table:
+    """The rows of `path`, or simulated ones."""
+    return super().table() if self.path else data.transactions(self.rows)
+
+
+make_gan = ctgan.make_gan
+make_data = ctgan.make_data
+make_modality = ctgan.make_modality
+remark = ctgan.remark
+score = ctgan.score
