@@ -18,12 +18,24 @@ CPU that other trainings shared:
   closest_record                 1.086                            .932
 
 Without the average of params, as the paper has it, the same run's f1 is .402,
-its total variation .076 and its Kolmogorov-Smirnov distance .062. No sample is
-a copy of a row trained on; of the held-out rows .15% are. The full length of
-300 epochs, the default, was not measured here. Published by Xu et al.: better
-than two Bayesian networks on 7 and on 8 of 8 real sets (their table 1). Their
-mean F1 over the sets of classification, .469 where reals give .743, is quoted
-without the paper at hand, and of other models and splits.
+its total variation .076 and its Kolmogorov-Smirnov distance .062. Of 2,000
+samples none is a copy of a row trained on; of as many held-out rows 3 are. The
+full length of 300 epochs, the default, was not measured here.
+
+Published by Xu et al.: better than two Bayesian networks on 7 and on 8 of 8
+real sets (their table 1). Their mean F1 over the sets of classification, .469
+where reals give .743, is quoted without the paper at hand, and of other models
+and splits.
+
+With differential privacy, epsilon 2.58 at delta 1e-5, 1,000 steps of
+
+  python -m experiments.train adult-ctgan --workdir=/tmp/private --steps=1000 \
+    --path=adult.data --dp-noise=1 --pack=1 --learning-rate=5e-4 --seed=...
+
+gave f1 .545, accuracy .785, total variation .036 (the frequencies of labels
+count as public, and conditions are drawn by them), Kolmogorov-Smirnov distance
+.079 and a difference of associations of .083, in 30 minutes on a crowded core.
+A seed of that kind is secret, and another gives other figures.
 """
 
 import dataclasses
