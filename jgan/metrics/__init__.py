@@ -44,6 +44,13 @@ from jgan.metrics.neighbours import (
   memorisation,
   nearest_neighbours,
 )
+from jgan.metrics.series import (
+  autocorrelation,
+  autocorrelation_distance,
+  discriminative_score,
+  predictive_score,
+  principal_components,
+)
 
 __all__ = [
   'DensityCoverage',
@@ -57,8 +64,11 @@ __all__ = [
   'Neighbours',
   'PrecisionRecall',
   'add_features',
+  'autocorrelation',
+  'autocorrelation_distance',
   'bootstrap',
   'density_coverage',
+  'discriminative_score',
   'frechet_distance',
   'half_samples',
   'inception_score',
@@ -74,6 +84,8 @@ __all__ = [
   'per_class',
   'perceptual_path_length',
   'precision_recall',
+  'predictive_score',
+  'principal_components',
   'slerp',
   'sliced_wasserstein',
 ]
