@@ -8,6 +8,7 @@ With --evaluate-every also best/, the checkpoint whose SCORED samples, a
 constant below, came off best against as many reals at most.
 """
 
+import collections
 import contextlib
 import functools
 import json
@@ -51,10 +52,13 @@ from experiments import (
   openmoji_pix2pix,
   paired,
   scoring,
+  series,
   sounds,
   spoken_digits,
   stacked_mnist,
   stacked_mnist_wgan_gp,
+  stocks_rcgan,
+  stocks_timegan,
   unpaired,
 )
 from experiments import config as configs
@@ -91,8 +95,11 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
   'openmoji-pix2pix': openmoji_pix2pix,
   'mnist-cyclegan': mnist_cyclegan,
   'spoken-digits': spoken_digits,
+  'stocks-timegan': stocks_timegan,
+  'stocks-rcgan': stocks_rcgan,
   'folder': folder,
   'sounds': sounds,
+  'series': series,
   'paired': paired,
   'unpaired': unpaired,
 }
@@ -274,11 +281,9 @@ def describe(
 ) -> None:
   """Prints what will run; compiles the steps for it."""
   config, players = run.config, task.gan.players
-  every = [p.every for p in players if isinstance(p.every, int)]
-  cycle = [
-    jgan.moves(task.gan, step)
-    for step in range(start, start + math.lcm(*every))
-  ]
+  played = collections.Counter(
+    jgan.moves(task.gan, step) for step in told_by(players, start, config.steps)
+  )
   epochs = config.steps * config.batch_size / len(task.source)
   print(
     f'{run.name}: {config.steps:,} steps of {config.batch_size} examples, '
@@ -287,19 +292,32 @@ def describe(
   for player in players:
     params = task.state.variables[player.name]['params']
     size = sum(leaf.size for leaf in jax.tree.leaves(params))
-    share = sum(player.label in moves for moves in cycle) / len(cycle)
+    turns = sum(n for moves, n in played.items() if player.label in moves)
+    share = turns / played.total()
     turns = f', {share * config.steps:,.0f} moves' if share < 1 else ''
     print(f'  {player.label}: {size:,} parameters{turns}')
-  flops = [
-    program(moves).cost_analysis().get('flops', math.nan) for moves in cycle
-  ]
+  flops = sum(
+    n * program(moves).cost_analysis().get('flops', math.nan)
+    for moves, n in played.items()
+  )
   kind = jax.devices()[0].device_kind
   print(
-    f'  {sum(flops) / len(flops) / 1e9:.3g} GFLOP a step on each of '
+    f'  {flops / played.total() / 1e9:.3g} GFLOP a step on each of '
     f'{task.mesh.size} {kind}'
   )
   print(f'  workdir: {run.workdir}' + f', from step {start}' * bool(start))
   sys.stdout.flush()
+
+
+def told_by(players: Sequence[jgan.Player], start: int, steps: int) -> range:
+  """Steps that tell how often each pattern of moves occurs in a run.
+
+  A cycle of them; all that are left where a predicate decides, such as the
+  phases of a training.
+  """
+  if any(callable(player.every) for player in players):
+    return range(start, steps)
+  return range(start, start + math.lcm(*(player.every for player in players)))
 
 
 def write_metrics(

@@ -28,6 +28,7 @@ from experiments.data.pairs import (
   parted,
   pictures,
 )
+from experiments.data.series import Label, Table, Windows, table
 from experiments.data.spoken import spoken_digits
 from experiments.data.stacked import stacked
 from experiments.data.tfds import tfds_images, tfds_source
@@ -40,12 +41,15 @@ __all__ = [
   'SUFFIXES',
   'Arrays',
   'Clips',
+  'Label',
   'Levels',
   'MovingDigits',
   'Pairs',
   'Rows',
   'Source',
+  'Table',
   'Unpaired',
+  'Windows',
   'batch',
   'clips',
   'conditions',
@@ -65,6 +69,7 @@ __all__ = [
   'spoken_digits',
   'stacked',
   'stretched',
+  'table',
   'tfds_images',
   'tfds_source',
   'to_float',
