@@ -10,7 +10,7 @@ compressed npz files.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def evaluate(arguments: Arguments) -> dict[str, Any]:
-  """Scores as asked; writes evaluation.json, and neighbours.png beside it.
+  """Scores as asked; writes evaluation.json, and pictures beside it.
 
   Returns:
     What evaluation.json holds: 'protocol' and 'scores', the latter by name
@@ -101,8 +101,10 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
     experiment = train.EXPERIMENTS[run.name]
   output = Path(arguments.output or arguments.workdir or '.').expanduser()
   if hasattr(experiment, 'score'):
-    report = own_report(arguments, run, experiment)
+    report, shown = own_report(arguments, run, experiment)
     write_json(output / 'evaluation.json', report)
+    for name, draw in shown.items():
+      pictures.save_png(output / f'{name}.png', draw())
     return report
   name = arguments.extractor or default_extractor(experiment)
   if name not in EXTRACTORS:
@@ -131,8 +133,8 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
 
 def own_report(
   arguments: Arguments, run: configs.Run, experiment: ModuleType
-) -> dict[str, Any]:
-  """The report of an experiment that scores its samples itself."""
+) -> tuple[dict[str, Any], Mapping[str, Callable[[], np.ndarray]]]:
+  """The report of an experiment that scores its samples, and its pictures."""
   for name in ('extractor', 'held_out', 'classes'):
     if getattr(arguments, name):
       flag = name.replace('_', '-')
@@ -143,7 +145,7 @@ def own_report(
   generate = sample.load(arguments.workdir, arguments.best)
   count, seed = arguments.count, arguments.seed
   found = experiment.score(run.config, generate, count, seed)
-  return {
+  report = {
     'protocol': {
       **found.protocol,
       'fake': told(arguments.workdir, generate),
@@ -153,6 +155,7 @@ def own_report(
     },
     'scores': finite(found.scores),
   }
+  return report, found.pictures
 
 
 def finite(found: Mapping[str, Score]) -> dict[str, dict[str, float | None]]:

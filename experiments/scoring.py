@@ -116,10 +116,13 @@ class Report(NamedTuple):
   Attributes:
     scores: the field's own.
     protocol: of what, how many, by which networks with which weights.
+    pictures: what evaluation leaves as `<name>.png` beside evaluation.json;
+      drawn only there, not while training.
   """
 
   scores: Mapping[str, Score]
   protocol: Mapping[str, Any]
+  pictures: Mapping[str, Callable[[], np.ndarray]] = {}
 
 
 def picked(pictures: Pictures, count: int, seed: int) -> Pictures:

@@ -8,6 +8,7 @@ With --evaluate-every also best/, the checkpoint whose SCORED samples, a
 constant below, came off best against as many reals at most.
 """
 
+import collections
 import contextlib
 import functools
 import json
@@ -52,10 +53,13 @@ from experiments import (
   openmoji_pix2pix,
   paired,
   scoring,
+  series,
   sounds,
   spoken_digits,
   stacked_mnist,
   stacked_mnist_wgan_gp,
+  stocks_rcgan,
+  stocks_timegan,
   table,
   transactions_ctgan,
   unpaired,
@@ -96,8 +100,11 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
   'openmoji-pix2pix': openmoji_pix2pix,
   'mnist-cyclegan': mnist_cyclegan,
   'spoken-digits': spoken_digits,
+  'stocks-timegan': stocks_timegan,
+  'stocks-rcgan': stocks_rcgan,
   'folder': folder,
   'sounds': sounds,
+  'series': series,
   'paired': paired,
   'unpaired': unpaired,
   'table': table,
@@ -282,11 +289,9 @@ def describe(
 ) -> None:
   """Prints what will run; compiles the steps for it."""
   config, players = run.config, task.gan.players
-  every = [p.every for p in players if isinstance(p.every, int)]
-  cycle = [
-    jgan.moves(task.gan, step)
-    for step in range(start, start + math.lcm(*every))
-  ]
+  played = collections.Counter(
+    jgan.moves(task.gan, step) for step in told_by(players, start, config.steps)
+  )
   epochs = config.steps * config.batch_size / len(task.source)
   print(
     f'{run.name}: {config.steps:,} steps of {config.batch_size} examples, '
@@ -295,15 +300,17 @@ def describe(
   for player in players:
     params = task.state.variables[player.name]['params']
     size = sum(leaf.size for leaf in jax.tree.leaves(params))
-    share = sum(player.label in moves for moves in cycle) / len(cycle)
+    turns = sum(n for moves, n in played.items() if player.label in moves)
+    share = turns / played.total()
     turns = f', {share * config.steps:,.0f} moves' if share < 1 else ''
     print(f'  {player.label}: {size:,} parameters{turns}')
-  flops = [
-    program(moves).cost_analysis().get('flops', math.nan) for moves in cycle
-  ]
+  flops = sum(
+    n * program(moves).cost_analysis().get('flops', math.nan)
+    for moves, n in played.items()
+  )
   kind = jax.devices()[0].device_kind
   print(
-    f'  {sum(flops) / len(flops) / 1e9:.3g} GFLOP a step on each of '
+    f'  {flops / played.total() / 1e9:.3g} GFLOP a step on each of '
     f'{task.mesh.size} {kind}'
   )
   if remark := remarked(run, config.steps):
@@ -316,6 +323,17 @@ def remarked(run: configs.Run, steps: int) -> str:
   """What the experiment says of so many steps, by its `remark`, or nothing."""
   own = getattr(EXPERIMENTS[run.name], 'remark', None)
   return own(run.config, steps) if own else ''
+
+
+def told_by(players: Sequence[jgan.Player], start: int, steps: int) -> range:
+  """Steps that tell how often each pattern of moves occurs in a run.
+
+  A cycle of them; all that are left where a predicate decides, such as the
+  phases of a training.
+  """
+  if any(callable(player.every) for player in players):
+    return range(start, steps)
+  return range(start, start + math.lcm(*(player.every for player in players)))
 
 
 def write_metrics(

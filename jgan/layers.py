@@ -453,6 +453,29 @@ _DIMENSIONS = {
 }
 
 
+def recurrent(
+  cell: nn.RNNCellBase, x: Float[Array, '*n t c']
+) -> Float[Array, '*n t h']:
+  """Runs a recurrent cell along time, from a state of zeros.
+
+  `nn.RNN(cell)(x)`, to the bit. The zeros are made of `x`, so that they differ
+  from device to device wherever x does: inside of `jax.shard_map`, a loop that
+  began with a state that is one and the same on all devices is refused.
+
+  Args:
+    cell: such as `nn.GRUCell(24)`; made in the module that calls.
+    x: any number of leading axes, time, and what the cell reads in each step.
+
+  Returns:
+    What the cell puts out in each step.
+  """
+  shape = (*x.shape[:-2], x.shape[-1])
+  zeros = cell.initialize_carry(jax.random.key(0), shape)
+  none = 0 * x[..., 0, :1].astype(jnp.float32)
+  carry = jax.tree.map(lambda state: state + none, zeros)
+  return nn.RNN(cell)(x, initial_carry=carry)
+
+
 def one_hot(
   label: Int[Array, '*n'] | None, num_classes: int, dtype: Any = jnp.float32
 ) -> Float[Array, '*n k']:

@@ -496,3 +496,38 @@ def test_one_hot_labels():
   np.testing.assert_array_equal(got, [[0, 0, 1], [1, 0, 0]])
   with pytest.raises(ValueError, match=r"num_classes=3 .* needs a 'label'"):
     layers.one_hot(None, 3)
+
+
+@pytest.mark.parametrize(
+  'make', [nn.GRUCell, nn.OptimizedLSTMCell], ids=['gru', 'lstm']
+)
+def test_recurrent_is_flaxs_rnn(make):
+  class Ours(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      return layers.recurrent(make(3, name='cell'), x)
+
+  class Flaxs(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      return nn.RNN(make(3, name='cell'))(x)
+
+  assert_same(Ours(), Flaxs(), normal(4, 5, 2).astype(jnp.float32), {})
+
+
+def test_recurrent_runs_where_devices_differ():
+  class Network(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      return layers.recurrent(nn.GRUCell(3), x)
+
+  x = normal(4, 5, 2).astype(jnp.float32)
+  variables = made(Network(), x)
+  divided = jax.shard_map(
+    Network().apply,
+    mesh=jgan.sharding.data_mesh(jax.devices()[:2]),
+    in_specs=(P(), P('batch')),
+    out_specs=P('batch'),
+  )
+  got = jax.jit(divided)(variables, x)
+  assert_close(got, jax.jit(Network().apply)(variables, x), 1e-6)

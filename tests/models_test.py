@@ -72,6 +72,18 @@ def videos(resolution, frames, labels):
   return {'video': jnp.stack(moved, 1), 'label': batch['label']}
 
 
+def series(length, features, labels, n=8):
+  """Sines of several frequencies in [0, 1], with labels below `labels`."""
+  frequencies = 0.1 * (1 + np.arange(n))[:, None, None]
+  steps = np.arange(length)[:, None] + np.arange(features)
+  values = 0.5 + 0.4 * np.sin(frequencies * steps)
+  label = np.arange(n, dtype=np.int32) % labels
+  return {
+    'series': jnp.asarray(values, jnp.float32),
+    'label': jnp.asarray(label),
+  }
+
+
 def two_domains(resolution, x_channels, y_channels):
   """Random pictures of both domains of a translation."""
   x = images(resolution, x_channels)['image']
@@ -234,6 +246,27 @@ ctgan = partial(
   learning_rate=1e-3,
   ema_decay=0.9,
 )
+rcgan = partial(
+  jgan.models.rcgan,
+  5,
+  2,
+  latent_dim=3,
+  generator_hidden=6,
+  discriminator_hidden=6,
+  ema_decay=0.9,
+)
+# In the third phase from the first step on: there all players move.
+timegan = partial(
+  jgan.models.timegan,
+  5,
+  2,
+  embedding_steps=0,
+  supervised_steps=0,
+  hidden=4,
+  layers=1,
+  generator_moves=1,
+  ema_decay=0.9,
+)
 ROWS = {
   'mlp': Row(partial(mlp, ema_decay=0.9), images(4)),
   'mlp-minimax': Row(partial(mlp, loss=jgan.losses.minimax), images(4)),
@@ -286,6 +319,10 @@ ROWS = {
     {**sounds(64, labels=3), **images(8, labels=3)},
     like={'image': 'image', 'sound': 'sound'},
   ),
+  'rcgan': Row(
+    partial(rcgan, num_classes=3), series(5, 2, labels=3), like='series'
+  ),
+  'timegan': Row(timegan, series(5, 2, labels=1), like='series'),
   'wavegan': Row(wavegan, sounds(256, labels=3), like='sound'),
   'ctgan': Row(ctgan, rows(), like='row'),
 }

@@ -30,6 +30,7 @@ from experiments.data.pairs import (
   parted,
   pictures,
 )
+from experiments.data.series import Label, Numbers, Windows, read_numbers
 from experiments.data.spoken import spoken_digits
 from experiments.data.stacked import stacked
 from experiments.data.tfds import tfds_images, tfds_source
@@ -44,13 +45,16 @@ __all__ = [
   'Arrays',
   'Clips',
   'Drawing',
+  'Label',
   'Levels',
   'MovingDigits',
+  'Numbers',
   'Pairs',
   'Rows',
   'Source',
   'Table',
   'Unpaired',
+  'Windows',
   'batch',
   'clips',
   'conditions',
@@ -70,6 +74,7 @@ __all__ = [
   'parted',
   'pictures',
   'read_csv',
+  'read_numbers',
   'spoken_digits',
   'stacked',
   'stretched',

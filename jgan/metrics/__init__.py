@@ -44,6 +44,13 @@ from jgan.metrics.neighbours import (
   memorisation,
   nearest_neighbours,
 )
+from jgan.metrics.series import (
+  autocorrelation,
+  autocorrelation_distance,
+  discriminative_score,
+  predictive_score,
+  principal_components,
+)
 from jgan.metrics.tables import (
   association_difference,
   associations,
@@ -66,8 +73,11 @@ __all__ = [
   'add_features',
   'association_difference',
   'associations',
+  'autocorrelation',
+  'autocorrelation_distance',
   'bootstrap',
   'density_coverage',
+  'discriminative_score',
   'frechet_distance',
   'half_samples',
   'inception_score',
@@ -84,6 +94,8 @@ __all__ = [
   'per_class',
   'perceptual_path_length',
   'precision_recall',
+  'predictive_score',
+  'principal_components',
   'record_features',
   'slerp',
   'sliced_wasserstein',

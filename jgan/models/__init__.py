@@ -14,9 +14,11 @@ from jgan.models.mocogan import mocogan
 from jgan.models.multimodal import multimodal
 from jgan.models.pix2pix import pix2pix
 from jgan.models.r3gan import r3gan
+from jgan.models.rcgan import rcgan
 from jgan.models.sagan import sagan
 from jgan.models.sngan import sngan
 from jgan.models.stylegan2 import stylegan2
+from jgan.models.timegan import timegan
 from jgan.models.wavegan import wavegan
 from jgan.models.wgan import wgan
 from jgan.models.wgan_gp import wgan_gp
@@ -36,9 +38,11 @@ __all__ = [
   'multimodal',
   'pix2pix',
   'r3gan',
+  'rcgan',
   'sagan',
   'sngan',
   'stylegan2',
+  'timegan',
   'wavegan',
   'wgan',
   'wgan_gp',

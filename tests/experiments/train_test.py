@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
   EventAccumulator,
 )
 
+import jgan
 from experiments import sample, train
 from experiments.checkpoints import Checkpoints
 
@@ -328,3 +329,12 @@ def test_eight_devices_play_the_same_run(whole, tmp_path, cache):
   assert 'on each of 8 cpu' in process.stdout
   for name, value in lines(tmp_path)[0].items():
     assert value == pytest.approx(lines(whole)[0][name], rel=1e-3), name
+
+
+def test_steps_that_tell_who_moves_how_often():
+  def player(every):
+    return jgan.Player('a', None, None, every)
+
+  assert train.told_by([player(2), player(3)], 5, 100) == range(5, 11)
+  phased = [player(2), player(lambda step: step < 40)]
+  assert train.told_by(phased, 5, 100) == range(5, 100)

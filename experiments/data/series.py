@@ -1,0 +1,225 @@
+"""Time series: a CSV file of numbers, and the windows of it.
+
+Columns are brought to [0, 1], each from its lowest to its highest number, and
+samples go back to the units of the file.
+"""
+
+import csv
+import gzip
+import io
+import math
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+Label = Callable[[np.ndarray], np.ndarray]
+"""`(windows [n, t, d]) -> [n]`, the class of each, int32."""
+
+
+class Numbers(NamedTuple):
+  """The numbers of a CSV file.
+
+  Attributes:
+    names: of the columns; '1', '2', ... where the file does not name them.
+    header: whether it does.
+    values: float64 `[rows, columns]`, all finite.
+  """
+
+  names: tuple[str, ...]
+  header: bool
+  values: np.ndarray
+
+  def to_unit(self, values: np.ndarray) -> np.ndarray:
+    """Numbers `[..., columns]` in the file's units as float32 in [0, 1].
+
+    A column that is constant becomes 0.
+    """
+    low, high = self.range()
+    constant = low == high
+    unit = (values - low) / np.where(constant, 1, high - low)
+    return np.where(constant, 0, unit).astype(np.float32)
+
+  def to_data(self, values: np.ndarray) -> np.ndarray:
+    """The inverse, float64; what is outside of [0, 1] is clipped."""
+    low, high = self.range()
+    return low + (high - low) * np.clip(np.asarray(values, np.float64), 0, 1)
+
+  def to_csv(self, series: np.ndarray) -> bytes:
+    """Series in [0, 1] as the content of a CSV file in the file's units.
+
+    Args:
+      series: `[t, columns]`; or several, `[n, t, columns]`, which come one
+        after the other, each row after the number of its series.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    several = series.ndim == 3
+    if self.header:
+      writer.writerow(['series'] * several + list(self.names))
+    for number, one in enumerate(series if several else series[None]):
+      for row in self.to_data(one):
+        writer.writerow([number] * several + [f'{x:.8g}' for x in row])
+    return text.getvalue().encode('utf-8')
+
+  def range(self) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest number of each column."""
+    return self.values.min(0), self.values.max(0)
+
+
+class Windows:
+  """A source of all windows of a table: rows 0 to t - 1, rows 1 to t, ...
+
+  Args:
+    values: float32 `[rows, d]`.
+    length: t, rows of a window.
+    label: makes a label of each window; None for windows without.
+
+  Raises:
+    ValueError: a window would have less than two rows, or the table has less
+      rows than a window.
+  """
+
+  def __init__(
+    self, values: np.ndarray, length: int, label: Label | None = None
+  ):
+    if not 2 <= length <= len(values):
+      raise ValueError(
+        f'Windows: a window needs from 2 rows up to the {len(values)} rows of '
+        f'the data, got {length}.'
+      )
+    self.values, self.length, self.label = values, length, label
+
+  def __len__(self) -> int:
+    return len(self.values) - self.length + 1
+
+  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    rows = np.asarray(indices)[:, None] + np.arange(self.length)
+    series = self.values[rows]
+    label = {'label': self.label(series)} if self.label else {}
+    return {'series': series} | label
+
+
+def read_numbers(
+  path: str | os.PathLike, columns: Sequence[str] = ()
+) -> Numbers:
+  """Reads a CSV file of numbers, one step of time to a row.
+
+  Cells are parted by commas, or by semicolons or tabs where these are in the
+  first line. The first line names the columns unless it is all numbers. Empty
+  lines are passed over. What gzip has compressed is read as well, whatever its
+  name.
+
+  Args:
+    path: the file.
+    columns: names of those wanted, in this order; empty for all. The others
+      need not be numbers.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is no text in UTF-8, or empty; a row has more or less cells
+      than the first; a cell wanted is no finite number; or there is no column
+      of a name.
+  """
+  if not os.fspath(path):
+    raise FileNotFoundError('series: needs the path of a CSV file of numbers.')
+  # A shell leaves the ~ of --path=~/series.csv as it is.
+  path = Path(os.path.expanduser(path))
+  lines = _lines(path)
+  _, first = lines[0]
+  header = not all(map(_is_number, first))
+  names = tuple(first) if header else _numbered(len(first))
+  if header and len(lines) == 1:
+    raise ValueError(f'series: {path} has a line of names and no numbers.')
+  places = _places(path, names, columns)
+  values = np.array(
+    [
+      _numbers(path, line, cells, names, places)
+      for line, cells in lines[header:]
+    ]
+  )
+  return Numbers(tuple(names[i] for i in places), header, values)
+
+
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+  """Each line's number and cells, at least one."""
+  text = _text(path)
+  start = text.lstrip('\r\n').partition('\n')[0]
+  delimiter = next((mark for mark in ';\t' if mark in start), ',')
+  reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
+  try:
+    cells = [(reader.line_num, [x.strip() for x in row]) for row in reader]
+  except csv.Error as error:
+    raise ValueError(
+      f'series: {path}, line {reader.line_num}: {error}.'
+    ) from error
+  lines = [(line, row) for line, row in cells if row not in ([], [''])]
+  if not lines:
+    raise ValueError(f'series: {path} is empty.')
+  _, first = lines[0]
+  for line, row in lines:
+    if len(row) != len(first):
+      raise ValueError(
+        f'series: {path}, line {line} has {len(row)} cells, and the first line '
+        f'{len(first)}. All rows need as many.'
+      )
+  return lines
+
+
+def _text(path: Path) -> str:
+  if not path.is_file():
+    what = 'is a folder' if path.is_dir() else 'does not exist'
+    raise FileNotFoundError(f'series: needs a CSV file; {path} {what}.')
+  content = path.read_bytes()
+  try:
+    if content.startswith(b'\x1f\x8b'):
+      content = gzip.decompress(content)
+    return content.decode('utf-8-sig')
+  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    raise ValueError(
+      f'series: {path} is damaged ({error}). Fetch it anew.'
+    ) from error
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f'series: {path} is no text in UTF-8; save it as CSV in UTF-8.'
+    ) from error
+
+
+def _numbered(count):
+  return tuple(str(i + 1) for i in range(count))
+
+
+def _places(path, names, columns):
+  """Where the columns wanted are."""
+  if unknown := [name for name in columns if name not in names]:
+    raise ValueError(
+      f'series: {path} has no column {unknown[0]!r}; its columns are '
+      f'{", ".join(names)}.'
+    )
+  return [names.index(name) for name in columns] or list(range(len(names)))
+
+
+def _numbers(path, line, cells, names, places):
+  """The numbers of a line in the places wanted."""
+  for place in places:
+    cell = cells[place]
+    if _is_number(cell) and math.isfinite(float(cell)):
+      continue
+    what = f'{cell!r} is no finite number' if cell else 'the cell is empty'
+    raise ValueError(
+      f'series: {path}, line {line}, column {names[place]!r}: {what}. Fill in '
+      'or take out what is missing, and choose the columns of numbers with '
+      '--columns.'
+    )
+  return [float(cells[place]) for place in places]
+
+
+def _is_number(cell: str) -> bool:
+  try:
+    float(cell)
+  except ValueError:
+    return False
+  return True
