@@ -1,7 +1,26 @@
 """RCGAN (Esteban et al., 2017) on the stock prices of TimeGAN's paper.
 
-Windows that fall and windows that rise are its two classes. Score and time: not
-measured here.
+Windows that fall and windows that rise, by their first column, are its two
+classes; --path names the file, as in stocks-timegan. Measured here (jax 0.10.2)
+by the default numbers,
+
+  python -m experiments.train stocks-rcgan --workdir=/tmp/run
+  python -m experiments.evaluate --workdir=/tmp/run
+
+with --path, in 11 minutes of CPU time on one core, and 2 minutes to score. Of
+3,662 samples, for the labels of as many windows of the data:
+
+                            samples   data itself   normal draws
+  discriminative score         .085          .014           .202
+  predictive score            .0383         .0360          .0483
+  autocorrelation distance     .132          .005           .038
+  agreement                    .738
+
+Agreement is the share of samples that fall, or rise, as asked. Read the first
+score beside the third: levels are right, but prices jump in their first days
+and quiver in all others, which a network of three units does not see and
+autocorrelations do. TimeGAN's paper, as commonly quoted, gives its own RCGAN a
+discriminative score of .196 on these data; whether with labels we do not know.
 """
 
 import dataclasses
