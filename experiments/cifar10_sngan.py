@@ -4,7 +4,10 @@ Measured here on 2 CPU cores, a shortened run without labels (--width=64
 --steps=4000 --decay-steps=4000, 800 moves of the generator): a Frechet distance
 of 227 in EfficientNet-lite0's features, by `python -m experiments.evaluate
 --real=cifar10:train --fake=WORKDIR --count=5000`; colours and textures, no
-objects. At full length not measured here.
+objects. With labels on one core (--num-classes=10 --width=32 --steps=1500
+--decay-steps=1500 --ema-decay=.99, 300 moves of the generator, 8 minutes of CPU
+time) 262 (95%: 260 to 263), recall 0, by the same command; blots of colour in a
+weave, no objects. At full length not measured here.
 
 Published, of 50,000 samples against the train split by Inception after 100,000
 moves of the generator (500,000 steps): without labels IS 7.97 and FID 16.77

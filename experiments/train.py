@@ -289,8 +289,12 @@ def describe(
 ) -> None:
   """Prints what will run; compiles the steps for it."""
   config, players = run.config, task.gan.players
-  played = collections.Counter(
-    jgan.moves(task.gan, step) for step in told_by(players, start, config.steps)
+  whole, left = (
+    collections.Counter(
+      jgan.moves(task.gan, step)
+      for step in told_by(players, first, config.steps)
+    )
+    for first in (0, start)
   )
   epochs = config.steps * config.batch_size / len(task.source)
   print(
@@ -300,17 +304,17 @@ def describe(
   for player in players:
     params = task.state.variables[player.name]['params']
     size = sum(leaf.size for leaf in jax.tree.leaves(params))
-    turns = sum(n for moves, n in played.items() if player.label in moves)
-    share = turns / played.total()
+    turns = sum(n for moves, n in whole.items() if player.label in moves)
+    share = turns / whole.total()
     turns = f', {share * config.steps:,.0f} moves' if share < 1 else ''
     print(f'  {player.label}: {size:,} parameters{turns}')
   flops = sum(
     n * program(moves).cost_analysis().get('flops', math.nan)
-    for moves, n in played.items()
+    for moves, n in left.items()
   )
   kind = jax.devices()[0].device_kind
   print(
-    f'  {flops / played.total() / 1e9:.3g} GFLOP a step on each of '
+    f'  {flops / left.total() / 1e9:.3g} GFLOP a step on each of '
     f'{task.mesh.size} {kind}'
   )
   if remark := remarked(run, config.steps):
@@ -326,7 +330,7 @@ def remarked(run: configs.Run, steps: int) -> str:
 
 
 def told_by(players: Sequence[jgan.Player], start: int, steps: int) -> range:
-  """Steps that tell how often each pattern of moves occurs in a run.
+  """Steps that tell how often each pattern of moves occurs from `start` on.
 
   A cycle of them; all that are left where a predicate decides, such as the
   phases of a training.

@@ -60,6 +60,15 @@ def expected():
   return play(step, start(), batches())
 
 
+def test_eager_is_jit():
+  single, _ = expected()
+  with jax.disable_jit():
+    got, _ = play(
+      functools.partial(jgan.train_step, plain()), start(), batches()
+    )
+  games.assert_close(got, single)
+
+
 @pytest.mark.parametrize('devices', [1, 2, 8])
 def test_sharded_jit_is_jit(devices):
   mesh = jgan.sharding.data_mesh(jax.devices()[:devices])

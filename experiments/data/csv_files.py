@@ -11,9 +11,10 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import itertools
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,14 +93,40 @@ def texts(cells: Sequence[str]) -> Texts:
   return Texts(tuple(numbers), codes)
 
 
+def read_rows(
+  path: str | os.PathLike,
+) -> tuple[str, Iterator[tuple[int, list[str]]]]:
+  """The rows of a CSV file, in UTF-8, plain or compressed by gzip.
+
+  What stands between columns (a comma, a semicolon, a tab or a bar) is found
+  out. Lines without anything are left out. All rows have as many cells as the
+  first.
+
+  Args:
+    path: the file.
+
+  Returns:
+    The delimiter; and the rows, read one by one, each after the number of its
+    line, one or more.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is a folder, damaged, no text in UTF-8; and while rows are
+      read: there is none, a row has more or less cells than the first, or a
+      quote is open.
+  """
+  path = Path(os.path.expanduser(path))
+  text = _text(path)
+  delimiter = _delimiter(text)
+  return delimiter, _rows(path, text, delimiter)
+
+
 def read_csv(
   path: str | os.PathLike, names: Sequence[str] | None = None
 ) -> Table:
-  """Reads a table from a CSV file, in UTF-8, plain or compressed by gzip.
+  """Reads a table from a CSV file, whose rows `read_rows` reads.
 
-  What stands between columns (a comma, a semicolon, a tab or a bar) is found
-  out. Rows without anything are left out. Nothing is taken for missing here: a
-  cell without text is the text ''.
+  Nothing is taken for missing here: a cell without text is the text ''.
 
   Args:
     path: the file. Its first line names the columns.
@@ -111,25 +138,16 @@ def read_csv(
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: the file is no table: it is empty, has a header alone, a row of
-      other length than the header, two columns of one name, an open quote, or
-      is no text in UTF-8.
+    ValueError: the file is no table: as of `read_rows`, or it has a header
+      alone, none, or two columns of one name.
   """
-  path = Path(os.path.expanduser(path))
-  text = _text(path)
-  delimiter = _delimiter(text)
-  reader = csv.reader(
-    io.StringIO(text, newline=''), delimiter=delimiter, strict=True
-  )
-  try:
-    first = next((row for row in reader if row), None)
-    if first is None:
-      raise ValueError(f'{path} is empty: it needs a line of names, and rows')
-    header = _header(path, first, names)
-    ahead = [first] if header is not first else []
-    columns = _columns(path, header, ahead, reader)
-  except csv.Error as error:
-    raise ValueError(f'{path}: line {reader.line_num}: {error}') from error
+  delimiter, rows = read_rows(path)
+  cells = (row for _, row in rows)
+  first = next(cells)
+  header = _header(path, first, names)
+  if header is not first:
+    cells = itertools.chain([first], cells)
+  columns = _columns(header, cells)
   table = Table(dict(zip(header, columns, strict=True)), delimiter)
   if not len(table):
     raise ValueError(f'{path} has a header and no row')
@@ -175,6 +193,28 @@ def _text(path: Path) -> str:
     ) from error
 
 
+def _rows(path, text, delimiter):
+  reader = csv.reader(
+    io.StringIO(text, newline=''), delimiter=delimiter, strict=True
+  )
+  width = 0
+  try:
+    for row in reader:
+      if not row or (width != 1 and len(row) == 1 and not row[0].strip()):
+        continue
+      width = width or len(row)
+      if len(row) != width:
+        raise ValueError(
+          f'{path}: line {reader.line_num} has {len(row)} cells, and the first '
+          f'line {width}; all rows need as many'
+        )
+      yield reader.line_num, row
+  except csv.Error as error:
+    raise ValueError(f'{path}: line {reader.line_num}: {error}') from error
+  if not width:
+    raise ValueError(f'{path} is empty: it needs a line of names, and rows')
+
+
 def _delimiter(text: str) -> str:
   """The one by which most of the first rows have as many cells as the header.
 
@@ -184,7 +224,7 @@ def _delimiter(text: str) -> str:
   def fit(delimiter):
     lines = io.StringIO(text[:_SNIFFED], newline='')
     rows = []
-    # The rows before a broken one tell enough; read_csv names the broken one.
+    # The rows before a broken one tell enough; _rows names the broken one.
     with contextlib.suppress(csv.Error):
       rows.extend(row for row in csv.reader(lines, delimiter=delimiter) if row)
     if len(text) > _SNIFFED and len(rows) > 1:
@@ -207,39 +247,28 @@ def _header(path, first, names):
       f'{path} has several columns of the name {sorted(twice)[0]!r}; each '
       'needs a name of its own'
     )
-  if all(map(_is_number, plain)):
+  if all(map(is_number, plain)):
     raise ValueError(
       f'{path}: the first line must name the columns, but it has numbers alone'
     )
   return first
 
 
-def _columns(path, header, ahead, reader):
+def _columns(header, rows):
   """Each column's texts, found while the rows are read one by one."""
   numbers = [{} for _ in header]
   codes = [array.array('i') for _ in header]
-
-  def add(row):
-    if len(row) != len(header):
-      raise ValueError(
-        f'{path}: line {reader.line_num} has {len(row)} cells, and the header '
-        f'names {len(header)} columns'
-      )
+  for row in rows:
     for known, column, cell in zip(numbers, codes, row, strict=True):
       column.append(known.setdefault(cell, len(known)))
-
-  for row in ahead:
-    add(row)
-  for row in reader:
-    if row:
-      add(row)
   return [
     Texts(tuple(known), np.array(column, np.int32))
     for known, column in zip(numbers, codes, strict=True)
   ]
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+  """Whether Python reads it as a number, NaN and infinities among them."""
   try:
     float(text)
   except ValueError:

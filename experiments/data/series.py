@@ -5,16 +5,15 @@ samples go back to the units of the file.
 """
 
 import csv
-import gzip
 import io
 import math
 import os
-import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from experiments.data.csv_files import is_number, read_rows
 
 Label = Callable[[np.ndarray], np.ndarray]
 """`(windows [n, t, d]) -> [n]`, the class of each, int32."""
@@ -108,10 +107,8 @@ def read_numbers(
 ) -> Numbers:
   """Reads a CSV file of numbers, one step of time to a row.
 
-  Cells are parted by commas, or by semicolons or tabs where these are in the
-  first line. The first line names the columns unless it is all numbers. Empty
-  lines are passed over. What gzip has compressed is read as well, whatever its
-  name.
+  The rows are those of `read_rows`. The first names the columns unless it is
+  all numbers.
 
   Args:
     path: the file.
@@ -120,17 +117,15 @@ def read_numbers(
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: it is no text in UTF-8, or empty; a row has more or less cells
-      than the first; a cell wanted is no finite number; or there is no column
-      of a name.
+    ValueError: as of `read_rows`; or a cell wanted is no finite number, or
+      there is no column of a name.
   """
   if not os.fspath(path):
     raise FileNotFoundError('series: needs the path of a CSV file of numbers.')
-  # A shell leaves the ~ of --path=~/series.csv as it is.
-  path = Path(os.path.expanduser(path))
-  lines = _lines(path)
+  _, rows = read_rows(path)
+  lines = [(line, [cell.strip() for cell in row]) for line, row in rows]
   _, first = lines[0]
-  header = not all(map(_is_number, first))
+  header = not all(map(is_number, first))
   names = tuple(first) if header else _numbered(len(first))
   if header and len(lines) == 1:
     raise ValueError(f'series: {path} has a line of names and no numbers.')
@@ -142,50 +137,6 @@ def read_numbers(
     ]
   )
   return Numbers(tuple(names[i] for i in places), header, values)
-
-
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
-  """Each line's number and cells, at least one."""
-  text = _text(path)
-  start = text.lstrip('\r\n').partition('\n')[0]
-  delimiter = next((mark for mark in ';\t' if mark in start), ',')
-  reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
-  try:
-    cells = [(reader.line_num, [x.strip() for x in row]) for row in reader]
-  except csv.Error as error:
-    raise ValueError(
-      f'series: {path}, line {reader.line_num}: {error}.'
-    ) from error
-  lines = [(line, row) for line, row in cells if row not in ([], [''])]
-  if not lines:
-    raise ValueError(f'series: {path} is empty.')
-  _, first = lines[0]
-  for line, row in lines:
-    if len(row) != len(first):
-      raise ValueError(
-        f'series: {path}, line {line} has {len(row)} cells, and the first line '
-        f'{len(first)}. All rows need as many.'
-      )
-  return lines
-
-
-def _text(path: Path) -> str:
-  if not path.is_file():
-    what = 'is a folder' if path.is_dir() else 'does not exist'
-    raise FileNotFoundError(f'series: needs a CSV file; {path} {what}.')
-  content = path.read_bytes()
-  try:
-    if content.startswith(b'\x1f\x8b'):
-      content = gzip.decompress(content)
-    return content.decode('utf-8-sig')
-  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-    raise ValueError(
-      f'series: {path} is damaged ({error}). Fetch it anew.'
-    ) from error
-  except UnicodeDecodeError as error:
-    raise ValueError(
-      f'series: {path} is no text in UTF-8; save it as CSV in UTF-8.'
-    ) from error
 
 
 def _numbered(count):
@@ -206,7 +157,7 @@ def _numbers(path, line, cells, names, places):
   """The numbers of a line in the places wanted."""
   for place in places:
     cell = cells[place]
-    if _is_number(cell) and math.isfinite(float(cell)):
+    if is_number(cell) and math.isfinite(float(cell)):
       continue
     what = f'{cell!r} is no finite number' if cell else 'the cell is empty'
     raise ValueError(
@@ -215,11 +166,3 @@ def _numbers(path, line, cells, names, places):
       '--columns.'
     )
   return [float(cells[place]) for place in places]
-
-
-def _is_number(cell: str) -> bool:
-  try:
-    float(cell)
-  except ValueError:
-    return False
-  return True

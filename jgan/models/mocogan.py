@@ -213,10 +213,11 @@ class Discriminator(nn.Module):
         x = norm(x, use_running_average=not train)
       x = nn.leaky_relu(x, 0.2)
     x = x.reshape(x.shape[0], -1)
-    logits = _dense(1, self.dtype, use_bias=True)(x)[:, 0]
+    dense = functools.partial(nn.Dense, kernel_init=_normal, dtype=self.dtype)
+    logits = dense(1)(x)[:, 0]
     if self.num_classes is not None:
       classes = one_hot(label, self.num_classes, self.dtype)
-      embedding = _dense(x.shape[-1], self.dtype, use_bias=False)(classes)
+      embedding = dense(x.shape[-1], use_bias=False)(classes)
       logits += (x * embedding).sum(-1)
     return logits.astype(jnp.float32)
 
@@ -538,7 +539,3 @@ class _Game:
 def _each(label: Int[Array, 'n'] | None, times: int) -> Array | None:
   """A clip's label for each of its frames."""
   return None if label is None else jnp.repeat(label, times)
-
-
-def _dense(features: int, dtype: DTypeLike, use_bias: bool) -> nn.Dense:
-  return nn.Dense(features, use_bias=use_bias, kernel_init=_normal, dtype=dtype)

@@ -67,6 +67,7 @@ def test_compressed_and_marked_files_and_other_lines_are_read(written):
     b'\xef\xbb\xbf' + PLAIN.encode(),
     PLAIN.replace('\n', '\r\n'),
     PLAIN.replace('\n', '\n\n') + '\n\n',
+    ' \n' + PLAIN.replace('\n', '\n \t\n'),
     PLAIN.rstrip('\n'),
   ):
     assert cells(read_csv(written(content))) == plain
@@ -99,7 +100,7 @@ def test_names_are_put_where_there_are_none(written):
     ('', 'is empty'),
     ('\n\n', 'is empty'),
     ('a,b\n', 'a header and no row'),
-    ('a,b\n1,2\n3\n', 'line 3 has 1 cells, and the header names 2 columns'),
+    ('a,b\n1,2\n3\n', 'line 3 has 1 cells, and the first line 2'),
     ('a,b\n1,2\n3,4,5\n6,7\n', 'line 3 has 3 cells'),
     ('a,b\n1,"2\n3,4\n', 'unexpected end of data'),
     ('a,b, a\n1,2,3\n', "several columns of the name 'a'"),
