@@ -1,6 +1,13 @@
 """ACGAN (Odena et al., 2017) on CIFAR-10, with the paper's networks.
 
-Score and time: not measured here. Published: Inception score 8.25 (the paper,
+Measured here on one CPU core, a shortened run (--generator-width=128
+--steps=1168 --ema-decay=.99, 15 minutes of CPU time): a Frechet distance of 292
+(95%: 288 to 295) in EfficientNet-lite0's features, precision .003, recall 0, by
+`python -m experiments.evaluate --real=cifar10:train --fake=WORKDIR
+--count=5000 --resamples=3`; brown and blue blurs under a grid of dots, no
+objects. At full length not measured here.
+
+Published: Inception score 8.25 (the paper,
 which trained on CIFAR-10 for 50,000 steps); FID 33.39 with DCGAN-like networks
 (PyTorch-StudioGAN's ACGAN-Mod, Inception, 50,000 samples against the train
 split).

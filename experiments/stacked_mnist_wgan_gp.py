@@ -1,7 +1,12 @@
 """Stacked MNIST by WGAN-GP (Gulrajani et al., 2017), with a DCGAN's networks.
 
-What differs from stacked-mnist is the game; modes are counted alike. Score and
-time: not measured here.
+What differs from stacked-mnist is the game; modes are counted alike.
+
+Measured here on one CPU core, one seed, a shortened run (--width=16
+--steps=8000, hence 1,600 moves of the generator, 11 minutes of CPU time): 204
+modes with a KL of 4.9 and a precision of .09, by `python -m
+experiments.evaluate --workdir=WORKDIR --count=26000 --resamples=0`. These are
+coloured blurs, no digits yet. At full length not measured here.
 """
 
 import dataclasses
