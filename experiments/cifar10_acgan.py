@@ -7,10 +7,9 @@ Measured here on one CPU core, a shortened run (--generator-width=128
 --count=5000 --resamples=3`; brown and blue blurs under a grid of dots, no
 objects. At full length not measured here.
 
-Published: Inception score 8.25 (the paper,
-which trained on CIFAR-10 for 50,000 steps); FID 33.39 with DCGAN-like networks
-(PyTorch-StudioGAN's ACGAN-Mod, Inception, 50,000 samples against the train
-split).
+Published: Inception score 8.25 (the paper, which trained on CIFAR-10 for 50,000
+steps); FID 33.39 with DCGAN-like networks (PyTorch-StudioGAN's ACGAN-Mod,
+Inception, 50,000 samples against the train split).
 """
 
 import dataclasses

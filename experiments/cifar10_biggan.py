@@ -1,9 +1,17 @@
 """BigGAN (Brock et al., 2019) on CIFAR-10, with labels.
 
-Score and time: not measured here. Published, with truncation 1, by Inception:
-FID 14.73 (the paper), 4.16 with 96 channels, attention, orthogonal
-initialisation and standing statistics (PyTorch-StudioGAN, 50,000 samples
-against the train split; 8.03 against the test split).
+Measured here on one CPU core, a very short run of a narrow network (--width=16
+--steps=672 --ema-decay=.99, hence 168 moves of the generator, 9 minutes of CPU
+time with compiling): a Frechet distance of 219 (95%: 216 to 223) in
+EfficientNet-lite0's features, recall 0, by `python -m experiments.evaluate
+--real=cifar10:train --fake=WORKDIR --count=5000 --resamples=3`; its precision
+of .89 is of blurs alike (coverage .05): pale and brown smears, no objects. At
+full length not measured here.
+
+Published, with truncation 1, by Inception: FID 14.73 (the paper), 4.16 with 96
+channels, attention, orthogonal initialisation and standing statistics
+(PyTorch-StudioGAN, 50,000 samples against the train split; 8.03 against the
+test split).
 """
 
 import dataclasses

@@ -1,9 +1,19 @@
 """StyleGAN2 with adaptive augmentation (Karras et al., 2020) on CIFAR-10.
 
 The authors' `cifar` preset: no style mixing, no path length, a discriminator
-without residuals. Score and time: not measured here. Published, with labels,
-by Inception, 50,000 samples against the train split, after 100 million images:
-FID 2.42 with adaptive augmentation and 6.96 without (the paper).
+without residuals.
+
+Measured here on one CPU core, a very short run of a narrow network (--width=64
+--batch-size=32 --steps=552 --half-life=10000, a third of an epoch, 9 minutes of
+CPU time with compiling): a Frechet distance of 250 (95%: 246 to 254) in
+EfficientNet-lite0's features, precision .11, recall 0, by `python -m
+experiments.evaluate --real=cifar10:train --fake=WORKDIR --count=5000
+--resamples=3`; blurs of many colours, often around a dark middle, no objects.
+At full length not measured here.
+
+Published, with labels, by Inception, 50,000 samples against the train split,
+after 100 million images: FID 2.42 with adaptive augmentation and 6.96 without
+(the paper).
 """
 
 import dataclasses
