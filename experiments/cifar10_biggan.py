@@ -1,8 +1,8 @@
 """BigGAN (Brock et al., 2019) on CIFAR-10, with labels.
 
-Measured here on one CPU core, a very short run of a narrow network (--width=16
---steps=672 --ema-decay=.99, hence 168 moves of the generator, 9 minutes of CPU
-time with compiling): a Frechet distance of 219 (95%: 216 to 223) in
+Measured here on one CPU core, a narrow network (--width=16 --ema-decay=.99)
+stopped at step 672, hence after 168 moves of the generator and 9 minutes of CPU
+time with compiling: a Frechet distance of 219 (95%: 216 to 223) in
 EfficientNet-lite0's features, recall 0, by `python -m experiments.evaluate
 --real=cifar10:train --fake=WORKDIR --count=5000 --resamples=3`; its precision
 of .89 is of blurs alike (coverage .05): pale and brown smears, no objects. At

@@ -7,8 +7,8 @@ times the paper's rate (--width=16 --learning-rate=2e-4 --steps=10000, 5 minutes
 of CPU time): a Frechet distance of 13.1 (95%: 12.7 to 13.5) in the digit
 classifier's features, precision .43, recall .55, by `python -m
 experiments.evaluate --workdir=WORKDIR --count=5000 --resamples=3`; strokes of
-white, a part of them legible digits. At the paper's rate and --width=32, 4,000
-steps made no digits (54). At full length not measured here; the paper has no
+white, a part of them legible digits. With --width=32 --steps=4000 at the
+paper's rate: 54, no digits. At full length not measured here; the paper has no
 such score.
 """
 

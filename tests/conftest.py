@@ -5,9 +5,9 @@ import os
 import jax
 
 # Compiling is most of the tests' time, and shortest at the lowest level and, as
-# long as XLA knows of it, by the older way of fusing (a step of a small game:
-# 2.8 s and .6 s of CPU time). The variable reaches the commands that tests
-# start as well. Flags of one's own come after these, and win:
+# long as XLA knows of it, by the older way of fusing. The variable reaches the
+# commands that tests start as well. Flags of one's own come after these, and
+# win:
 # XLA_FLAGS=--xla_backend_optimization_level=3 make test
 _FLAGS = ['--xla_backend_optimization_level=0']
 if jax.__version_info__ < (0, 11):

@@ -11,8 +11,6 @@ import pytest
 import jgan
 from jgan.models.rcgan import Discriminator, Generator
 
-# Compiling is most of these tests' time, and shorter at the lowest level.
-jit = partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 SERIES = jax.random.uniform(jax.random.key(5), (4, 5, 2))
 LATENT = jax.random.normal(jax.random.key(6), (4, 5, 3))
 LABEL = jnp.array([0, 1, 1, 0])
@@ -36,17 +34,17 @@ def game(**numbers):
 
 @pytest.fixture(scope='module')
 def state():
-  return jit(partial(jgan.init, game()))(jax.random.key(0), BATCH)
+  return jax.jit(partial(jgan.init, game()))(jax.random.key(0), BATCH)
 
 
 def judged(state, series, label):
-  apply = partial(Discriminator(4, 2).apply, train=False)
-  return jit(apply)(state.variables['discriminator'], series, label)['logits']
+  apply = jax.jit(partial(Discriminator(4, 2).apply, train=False))
+  return apply(state.variables['discriminator'], series, label)['logits']
 
 
 def test_the_generator_is_an_lstm_of_noise_and_label(state):
   variables = state.variables['generator']
-  got = jit(partial(Generator(2, 4, 2).apply, train=True))(
+  got = jax.jit(partial(Generator(2, 4, 2).apply, train=True))(
     variables, LATENT, LABEL
   )
   params = jax.tree.map(np.asarray, variables['params'])
@@ -83,7 +81,7 @@ def test_a_series_so_far_is_judged_without_what_follows(state):
 def test_what_each_player_pays_by_hand(state):
   variables = state.variables
   apply = partial(Generator(2, 4, 2).apply, train=True)
-  fake = jit(apply)(variables['generator'], LATENT, LABEL)
+  fake = jax.jit(apply)(variables['generator'], LATENT, LABEL)
   # Of two classes the wrong one is the other.
   of_real, of_fake, of_wrong = (
     np.asarray(judged(state, series, label), float)
@@ -104,7 +102,7 @@ def test_what_each_player_pays_by_hand(state):
     arguments = variables, BATCH, jax.random.key(1), jnp.int32(0)
     return {x.label: x.loss(*arguments).loss for x in game().players}
 
-  found = {k: float(x) for k, x in jit(told)(variables).items()}
+  found = {k: float(x) for k, x in jax.jit(told)(variables).items()}
   assert found == pytest.approx(expected, rel=1e-4)
 
 
@@ -131,7 +129,7 @@ def test_wrong_labels_are_all_others():
 
 def test_the_discriminator_descends_plainly(state):
   player = game().players[0]
-  after, metrics = jit(partial(jgan.update, player))(
+  after, metrics = jax.jit(partial(jgan.update, player))(
     state, BATCH, jax.random.key(1)
   )
   moved = jax.tree.map(
@@ -144,7 +142,7 @@ def test_the_discriminator_descends_plainly(state):
 
 
 def test_longer_latents_make_longer_samples(state):
-  draw = jit(partial(jgan.sample, game()))
+  draw = jax.jit(partial(jgan.sample, game()))
   longer = jnp.concatenate([LATENT, LATENT], 1)
   key = jax.random.key(2)
   long = draw(state, {**BATCH, 'latent': longer}, key)
@@ -155,10 +153,10 @@ def test_longer_latents_make_longer_samples(state):
 def test_without_classes_labels_are_not_read():
   gan = game(num_classes=None)
   batch = {name: x for name, x in BATCH.items() if name != 'label'}
-  state = jit(partial(jgan.init, gan))(jax.random.key(0), batch)
+  state = jax.jit(partial(jgan.init, gan))(jax.random.key(0), batch)
   kernel = state.variables['generator']['params']['OptimizedLSTMCell_0']
   assert kernel['ii']['kernel'].shape == (3, 4)
-  _, metrics = jit(partial(jgan.train_step, gan))(
+  _, metrics = jax.jit(partial(jgan.train_step, gan))(
     state, batch, jax.random.key(1)
   )
   assert 'discriminator/auxiliary' not in metrics

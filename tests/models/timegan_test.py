@@ -19,8 +19,6 @@ from jgan.models.timegan import (
   still_at_zero,
 )
 
-# Compiling is most of these tests' time, and shorter at the lowest level.
-jit = partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 SMALL = {'hidden': 3, 'layers': 1, 'latent_dim': 2}
 SERIES = jax.random.uniform(jax.random.key(5), (4, 5, 2))
 LATENT = jax.random.uniform(jax.random.key(6), (4, 5, 2))
@@ -34,7 +32,7 @@ def game(**numbers):
 
 @pytest.fixture(scope='module')
 def state():
-  return jit(partial(jgan.init, game()))(jax.random.key(0), BATCH)
+  return jax.jit(partial(jgan.init, game()))(jax.random.key(0), BATCH)
 
 
 @functools.cache
@@ -75,7 +73,7 @@ def test_a_phase_of_no_steps_has_no_move():
 
 def test_the_supervised_phase_leaves_the_generator_as_it_is(state):
   gan = game(embedding_steps=0)
-  step = jit(partial(jgan.train_step, gan, moves=('supervised',)))
+  step = jax.jit(partial(jgan.train_step, gan, moves=('supervised',)))
   after, metrics = step(state, BATCH, jax.random.key(1))
   before, after = (x.variables for x in (state, after))
   for name in ('autoencoder', 'discriminator'):
@@ -92,11 +90,11 @@ def test_the_supervised_phase_leaves_the_generator_as_it_is(state):
 
 
 def test_what_each_player_pays_by_hand(state):
-  found = jit(told())(state.variables, BATCH)
+  found = jax.jit(told())(state.variables, BATCH)
 
   def applied(name, module, method, *inputs):
     apply = partial(module.apply, method=method)
-    return np.asarray(jit(apply)(state.variables[name], *inputs), 'float64')
+    return np.asarray(jax.jit(apply)(state.variables[name], *inputs), 'float64')
 
   coder = partial(applied, 'autoencoder', Autoencoder(2, 3, 1))
   maker = partial(applied, 'generator', Generator(3, 1))
@@ -129,7 +127,7 @@ def test_what_each_player_pays_by_hand(state):
   assert {k: float(x.loss) for k, x in found.items()} == pytest.approx(
     expected, rel=1e-4
   )
-  drawn = jit(partial(jgan.sample, game()))(state, BATCH, jax.random.key(3))
+  drawn = jax.jit(partial(jgan.sample, game()))(state, BATCH, jax.random.key(3))
   np.testing.assert_allclose(drawn, made, atol=1e-5)
 
 
@@ -139,7 +137,7 @@ def test_the_discriminator_rests_where_its_loss_is_low(state, threshold, moves):
   # Adam's moments of earlier moves would go on moving the params.
   adam = jax.tree.map(lambda x: x + 1, state.opt_state['discriminator'])
   before = state._replace(opt_state={**state.opt_state, 'discriminator': adam})
-  after, metrics = jit(partial(jgan.update, player))(
+  after, metrics = jax.jit(partial(jgan.update, player))(
     before, BATCH, jax.random.key(1)
   )
   same = [
@@ -176,7 +174,7 @@ def test_a_gradient_of_zero_is_as_if_it_had_not_been():
 
 
 def test_the_latents_of_the_batch_replace_the_draws(state):
-  draw = jit(partial(jgan.sample, game()))
+  draw = jax.jit(partial(jgan.sample, game()))
   one, other = (draw(state, BATCH, jax.random.key(i)) for i in range(2))
   np.testing.assert_array_equal(one, other)
   asked = {'index': jnp.arange(4)}
@@ -199,8 +197,8 @@ def test_losses_are_those_of_the_examples_of_all_devices(state):
     in_specs=(P(), P('batch')),
     out_specs=P(),
   )
-  parts = jit(divided)(state.variables, BATCH)
-  whole = jit(told())(state.variables, BATCH)
+  parts = jax.jit(divided)(state.variables, BATCH)
+  whole = jax.jit(told())(state.variables, BATCH)
   for label, loss in parts.items():
     assert float(loss) == pytest.approx(float(whole[label].loss), rel=1e-4)
 
@@ -226,8 +224,8 @@ def test_a_move_over_devices_is_that_of_one(state):
     out_specs=P(),
   )
   key = jax.random.key(1)
-  got, _ = jit(divided)(state, BATCH, key)
-  expected, _ = jit(partial(jgan.update, one))(state, BATCH, key)
+  got, _ = jax.jit(divided)(state, BATCH, key)
+  expected, _ = jax.jit(partial(jgan.update, one))(state, BATCH, key)
   games.assert_close(got.variables, expected.variables, 1e-4)
 
 
