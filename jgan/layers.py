@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from jgan.convolutions import grouped_conv
 from jgan.initializers import Initializer
 
 
@@ -377,6 +378,35 @@ class ConvTranspose(nn.Module):
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
       y += _channels_last(bias.astype(dtype), y)
     return y
+
+
+class GroupedConv(nn.Module):
+  """Convolution of groups of channels; padding 'SAME', stride 1, no bias.
+
+  The variables and numbers of `flax.linen.Conv(features, kernel_size,
+  feature_group_count=groups, use_bias=False)`; see
+  `jgan.convolutions.grouped_conv` for what differs.
+
+  Attributes:
+    features: channels of the result.
+    kernel_size: height and width.
+    groups: divides the channels in and out.
+    kernel_init: of the kernel `[*kernel_size, in / groups, features]`.
+    dtype: of the computation; None takes the input's.
+  """
+
+  features: int
+  kernel_size: tuple[int, int]
+  groups: int
+  kernel_init: Initializer = nn.initializers.lecun_normal()
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'n h w c']) -> Float[Array, 'n h w d']:
+    shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
+    dtype = self.dtype or x.dtype
+    kernel = self.param('kernel', self.kernel_init, shape).astype(dtype)
+    return grouped_conv(x.astype(dtype), kernel, self.groups)
 
 
 def conv_transpose(

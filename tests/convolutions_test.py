@@ -1,4 +1,4 @@
-"""Convolutions along time, and derivatives of derivatives, against XLA's."""
+"""Convolutions, and derivatives of their derivatives, against XLA's."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 
 from jgan import sharding
-from jgan.convolutions import strided_conv
+from jgan.convolutions import grouped_conv, strided_conv
 
 
 def reference(x, kernel, stride):
@@ -122,3 +122,85 @@ def test_what_does_not_divide_is_told(steps, stride):
   x, kernel = operands(steps, 5)
   with pytest.raises(ValueError, match=f'{steps}.* number of taps, 5; got'):
     strided_conv(x, kernel, stride)
+
+
+def grouped_reference(x, kernel):
+  names = ('NHWC', 'HWIO', 'NHWC')
+  return lax.conv_general_dilated(
+    x, kernel, (1, 1), 'SAME', dimension_numbers=names, feature_group_count=2
+  )
+
+
+def grouped_penalty(conv):
+  """Gradients, by both operands, of a penalty on the slope at the pictures."""
+
+  def penalty(x, kernel):
+    slope = jax.grad(lambda x: jnp.tanh(conv(x, kernel)).sum())
+    return (slope(x) ** 2).sum()
+
+  return jax.grad(penalty, (0, 1))
+
+
+def grouped_operands():
+  rng = np.random.default_rng(0)
+  shapes = (4, 5, 4, 6), (3, 3, 3, 4)
+  return [jnp.asarray(rng.standard_normal(s), jnp.float32) for s in shapes]
+
+
+def two_groups(x, kernel):
+  return grouped_conv(x, kernel, 2)
+
+
+def test_derivatives_of_derivatives_of_groups_are_those_of_xla():
+  got, expected = jax.jit(
+    lambda *a: [grouped_penalty(f)(*a) for f in (two_groups, grouped_reference)]
+  )(*grouped_operands())
+  for one, other in zip(got, expected, strict=True):
+    scale = jnp.abs(other).max()
+    assert scale > 0.1
+    assert_close(one / scale, other / scale, 1e-5)
+
+
+def test_on_a_cpu_and_nowhere_else_groups_are_convolutions_of_their_own():
+  def program(*platforms):
+    traced = jax.jit(grouped_penalty(two_groups)).trace(*grouped_operands())
+    return traced.lower(lowering_platforms=platforms).as_text()
+
+  grouped = 'feature_group_count = 2', 'batch_group_count = 2'
+  assert not any(of in program('cpu') for of in grouped)
+  assert all(of in program('cuda') for of in grouped)
+
+
+@pytest.mark.parametrize('check', [True, False])
+def test_over_devices_gradients_of_groups_are_those_of_one(check):
+  x, kernel = grouped_operands()
+
+  def over_devices(x, kernel):
+    kernel = sharding.varying(kernel, 'batch') if check else kernel
+    of_x, of_kernel = grouped_penalty(two_groups)(x, kernel)
+    return of_x, lax.psum(of_kernel, 'batch')
+
+  mesh = jax.make_mesh(
+    (2,), ('batch',), axis_types=(jax.sharding.AxisType.Auto,)
+  )
+  spread, whole = P('batch'), P()
+  got = jax.jit(
+    jax.shard_map(
+      over_devices,
+      mesh=mesh,
+      in_specs=(spread, whole),
+      out_specs=(spread, whole),
+      check_vma=check,
+    )
+  )(x, kernel)
+  expected = jax.jit(grouped_penalty(two_groups))(x, kernel)
+  for one, other in zip(got, expected, strict=True):
+    scale = jnp.abs(other).max()
+    assert_close(one / scale, other / scale, 1e-5)
+
+
+@pytest.mark.parametrize(('groups', 'features'), [(3, 6), (2, 5), (6, 6)])
+def test_groups_that_do_not_divide_are_told(groups, features):
+  x, kernel = jnp.zeros((1, 4, 4, 6)), jnp.zeros((3, 3, 3, features))
+  with pytest.raises(ValueError, match=f'grouped_conv: {groups} groups must'):
+    grouped_conv(x, kernel, groups)

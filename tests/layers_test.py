@@ -442,6 +442,16 @@ def test_second_derivatives_of_conv_transpose():
   assert_close(got, expected, 1e-4)
 
 
+@pytest.mark.parametrize(('groups', 'kernel'), [(1, (3, 3)), (3, (2, 5))])
+def test_grouped_conv_is_flaxs(groups, kernel):
+  assert_same(
+    layers.GroupedConv(9, kernel, groups),
+    nn.Conv(9, kernel, feature_group_count=groups, use_bias=False),
+    normal(2, 5, 4, 6),
+    {},
+  )
+
+
 @pytest.mark.parametrize(
   ('kernel', 'strides'), [((1,), (2,)), ((4, 2), (2, 3))]
 )
@@ -463,6 +473,7 @@ def test_kernel_smaller_than_the_stride_is_refused(kernel, strides):
       {},
     ),
     (layers.ConvTranspose(3, (4, 4), (2, 2), dtype=jnp.bfloat16), (X,), {}),
+    (layers.GroupedConv(3, (3, 3), 1, dtype=jnp.bfloat16), (X,), {}),
     (layers.SelfAttention(dtype=jnp.bfloat16), (X,), {}),
     (
       layers.SpectralNorm(nn.Conv(3, (3, 3), dtype=jnp.bfloat16)),

@@ -31,7 +31,7 @@ from jaxtyping import Array, Float, Int
 from jgan import ada, latents, losses, penalties, schedules
 from jgan.gan import GAN
 from jgan.initializers import normal
-from jgan.layers import one_hot
+from jgan.layers import GroupedConv, one_hot
 from jgan.standard import standard_gan
 
 Images = Float[Array, 'n h w c']
@@ -63,14 +63,18 @@ class Block(nn.Module):
     width = x.shape[-1]
     inner = width * self.expansion
     gain = _GAIN * self.depth ** (-1 / 4)
-    conv = functools.partial(_conv, dtype=self.dtype)
-    y = conv(inner, 1, width, gain, name='expand')(x)
+    y = _linear(inner, width, gain, self.dtype, name='expand')(x)
     y = nn.leaky_relu(_Bias(name='expand_bias')(y), _SLOPE)
-    groups, fan_in = inner // self.group, 9 * self.group
-    grouped = functools.partial(conv, feature_group_count=groups, name='mix')
-    y = grouped(inner, 3, fan_in, gain)(y)
+    y = GroupedConv(
+      inner,
+      (3, 3),
+      inner // self.group,
+      kernel_init=normal(gain / math.sqrt(9 * self.group)),
+      dtype=self.dtype,
+      name='mix',
+    )(y)
     y = nn.leaky_relu(_Bias(name='mix_bias')(y), _SLOPE)
-    return x + conv(width, 1, inner, 0.0, name='contract')(y)
+    return x + _linear(width, inner, 0.0, self.dtype, name='contract')(y)
 
 
 class _Bias(nn.Module):
@@ -114,11 +118,11 @@ class Generator(nn.Module):
     size = latent.shape[-1]
     if self.num_classes is not None:
       classes = one_hot(label, self.num_classes)
-      embedded = _dense(size, self.num_classes)(classes)
+      embedded = _linear(size, self.num_classes)(classes)
       latent = jnp.concatenate([latent, embedded], -1)
     first = self.widths[0]
     basis = self.param('basis', normal(1.0), (4, 4, first))
-    x = _dense(first, latent.shape[-1])(latent)
+    x = _linear(first, latent.shape[-1])(latent)
     x = basis[None] * x[:, None, None]
     for i, width in enumerate(self.widths):
       dtype = self.dtype if i else jnp.float32
@@ -127,7 +131,7 @@ class Generator(nn.Module):
         x = upsample(x)
         x = _to_width(x, width, dtype)
       x = _stage(self, x, dtype)
-    return _conv(self.channels, 1, x.shape[-1], 1.0)(x.astype(jnp.float32))
+    return _linear(self.channels, x.shape[-1], 1.0)(x.astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
@@ -156,7 +160,7 @@ class Discriminator(nn.Module):
     train: bool,
   ) -> Float[Array, 'n']:
     *low, last = self.widths
-    x = _conv(last, 1, image.shape[-1], 1.0)(image).astype(self.dtype)
+    x = _linear(last, image.shape[-1], 1.0)(image).astype(self.dtype)
     x = _stage(self, x, self.dtype)
     for i, width in reversed(list(enumerate(low))):
       dtype = self.dtype if i else jnp.float32
@@ -166,10 +170,10 @@ class Discriminator(nn.Module):
     x = (x * kernel[None]).sum((1, 2))
     width = x.shape[-1]
     if self.num_classes is None:
-      return _dense(1, width)(x)[:, 0]
-    x = _dense(width, width)(x)
+      return _linear(1, width)(x)[:, 0]
+    x = _linear(width, width)(x)
     classes = one_hot(label, self.num_classes)
-    embed = _dense(width, self.num_classes, 1 / math.sqrt(width))
+    embed = _linear(width, self.num_classes, 1 / math.sqrt(width))
     return (x * embed(classes)).sum(-1)
 
 
@@ -298,23 +302,17 @@ def _stage(network, x, dtype):
 def _to_width(x, width, dtype):
   if x.shape[-1] == width:
     return x
-  return _conv(width, 1, x.shape[-1], 1.0, dtype=dtype)(x)
+  return _linear(width, x.shape[-1], 1.0, dtype)(x)
 
 
-def _conv(features, size, fan_in, gain, dtype=jnp.float32, **options):
-  return nn.Conv(
+def _linear(features, fan_in, gain=1.0, dtype=jnp.float32, name=None):
+  """Of channels; of pictures the pointwise convolution, as a matrix product."""
+  return nn.Dense(
     features,
-    (size, size),
     use_bias=False,
     kernel_init=normal(gain / math.sqrt(fan_in)),
     dtype=dtype,
-    **options,
-  )
-
-
-def _dense(features, fan_in, gain=1.0):
-  return nn.Dense(
-    features, use_bias=False, kernel_init=normal(gain / math.sqrt(fan_in))
+    name=name,
   )
 
 

@@ -62,8 +62,8 @@ def test_groups_are_apart():
   params = block.init(jax.random.key(0), x)['params']
   assert params['mix']['kernel'].shape == (3, 3, 4, 8)
   # The input's last channel reaches the second group's half alone.
-  params['expand']['kernel'] = jnp.zeros((1, 1, 4, 8)).at[0, 0, 3, 7].set(1.0)
-  params['contract']['kernel'] = jnp.eye(8)[None, None, :, :4]
+  params['expand']['kernel'] = jnp.zeros((4, 8)).at[3, 7].set(1.0)
+  params['contract']['kernel'] = jnp.eye(8)[:, :4]
   np.testing.assert_array_equal(block.apply({'params': params}, x), x)
 
 
