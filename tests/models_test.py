@@ -84,6 +84,12 @@ def series(length, features, labels, n=8):
   }
 
 
+def texts(vocabulary, length, n=8):
+  """Tokens that count upwards, each text from a number of its own."""
+  tokens = (np.arange(n)[:, None] + np.arange(length)) % vocabulary
+  return {'tokens': jnp.asarray(tokens, jnp.int32)}
+
+
 def two_domains(resolution, x_channels, y_channels):
   """Random pictures of both domains of a translation."""
   x = images(resolution, x_channels)['image']
@@ -267,6 +273,35 @@ timegan = partial(
   generator_moves=1,
   ema_decay=0.9,
 )
+# In the game from the first step on.
+seqgan = partial(
+  jgan.models.seqgan,
+  5,
+  4,
+  likelihood_steps=0,
+  discriminator_steps=0,
+  n_critic=1,
+  rollouts=2,
+  embedding=4,
+  hidden=8,
+  discriminator_embedding=4,
+  filters=((2, 8), (3, 8)),
+  generator_learning_rate=0.2,  # so that other params draw other tokens
+  ema_decay=0.9,
+)
+gumbelgan = partial(
+  jgan.models.gumbelgan,
+  5,
+  4,
+  likelihood_steps=0,
+  n_critic=1,
+  embedding=4,
+  hidden=8,
+  discriminator_embedding=4,
+  filters=((2, 8), (3, 8)),
+  generator_learning_rate=0.2,
+  ema_decay=0.9,
+)
 ROWS = {
   'mlp': Row(partial(mlp, ema_decay=0.9), images(4)),
   'mlp-minimax': Row(partial(mlp, loss=jgan.losses.minimax), images(4)),
@@ -325,6 +360,8 @@ ROWS = {
   'timegan': Row(timegan, series(5, 2, labels=1), like='series'),
   'wavegan': Row(wavegan, sounds(256, labels=3), like='sound'),
   'ctgan': Row(ctgan, rows(), like='row'),
+  'seqgan': Row(seqgan, texts(5, 4, n=64), like='tokens', largest=4),
+  'gumbelgan': Row(gumbelgan, texts(5, 4, n=64), like='tokens', largest=4),
 }
 
 
@@ -391,7 +428,9 @@ def look(gan, variables, batch):
   def record(call, args, kwargs, context):
     nonlocal inside
     # What a recurrence does within its loop is not to be had outside of it.
-    recurrent = isinstance(context.module, nn.RNN)
+    recurrent = isinstance(context.module, nn.RNN) or (
+      context.method_name in ('step', 'embed')
+    )
     inside += recurrent
     out = call(*args, **kwargs)
     inside -= recurrent
@@ -459,8 +498,10 @@ def test_samples_have_the_shape_and_range_of_the_data(trained):
     expected,
     is_leaf=lambda x: isinstance(x, tuple),
   )
-  for one in jax.tree.leaves(drawn):
-    assert one.dtype == jnp.float32
+  for one, name in zip(
+    jax.tree.leaves(drawn), jax.tree.leaves(row.like), strict=True
+  ):
+    assert one.dtype == row.batch[name].dtype
     assert float(jnp.abs(one).max()) <= row.largest
     assert float(one.std(0).max()) > 0  # they are not one and the same
 
@@ -478,10 +519,11 @@ def test_samples_come_from_the_averaged_params(trained):
   live = last._replace(
     ema_params={name: own['params'] for name, own in averaged.items()}
   )
-  drawn = sample(trained, last)
-  games.assert_close(drawn, sample(trained, without), 0)
+  n = jgan.sharding.batch_size(trained.row.batch)
+  drawn, others = (sample(trained, state, n) for state in (last, live))
+  games.assert_close(drawn, sample(trained, without, n), 0)
   for one, other in zip(
-    jax.tree.leaves(drawn), jax.tree.leaves(sample(trained, live)), strict=True
+    jax.tree.leaves(drawn), jax.tree.leaves(others), strict=True
   ):
     assert not np.allclose(one, other, atol=1e-6)
 

@@ -7,6 +7,7 @@ from jgan.models.ctgan import ctgan
 from jgan.models.cyclegan import cyclegan
 from jgan.models.dcgan import dcgan
 from jgan.models.dragan import dragan
+from jgan.models.gumbelgan import gumbelgan
 from jgan.models.infogan import infogan
 from jgan.models.lsgan import lsgan
 from jgan.models.mlp import mlp
@@ -16,6 +17,7 @@ from jgan.models.pix2pix import pix2pix
 from jgan.models.r3gan import r3gan
 from jgan.models.rcgan import rcgan
 from jgan.models.sagan import sagan
+from jgan.models.seqgan import seqgan
 from jgan.models.sngan import sngan
 from jgan.models.stylegan2 import stylegan2
 from jgan.models.timegan import timegan
@@ -31,6 +33,7 @@ __all__ = [
   'cyclegan',
   'dcgan',
   'dragan',
+  'gumbelgan',
   'infogan',
   'lsgan',
   'mlp',
@@ -40,6 +43,7 @@ __all__ = [
   'r3gan',
   'rcgan',
   'sagan',
+  'seqgan',
   'sngan',
   'stylegan2',
   'timegan',

@@ -1,0 +1,71 @@
+"""The GAN of one-hot draws: its schedule, its phases, and that it learns."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jgan
+from jgan.models.gumbelgan import exponential_sharpening
+
+V, T = 4, 3
+
+
+def game(**options):
+  options = {
+    'likelihood_steps': 0,
+    'n_critic': 1,
+    'embedding': 4,
+    'hidden': 8,
+    'discriminator_embedding': 4,
+    'filters': ((1, 8), (2, 8)),
+    'generator_learning_rate': 2e-2,
+    'discriminator_learning_rate': 2e-2,
+    **options,
+  }
+  return jgan.models.gumbelgan(V, T, **options)
+
+
+def test_the_inverse_temperature_grows_by_a_factor_in_each_step():
+  beta = exponential_sharpening(100.0, 10, 4)
+  steps = jnp.array([0, 10, 11, 12, 14, 50])
+  expected = [1, 1, 100**0.25, 10, 100, 100]
+  np.testing.assert_allclose(jax.vmap(beta)(steps), expected, rtol=1e-5)
+
+
+def test_phases_follow_each_other():
+  gan = game(likelihood_steps=1, n_critic=2)
+  moves = [jgan.moves(gan, step) for step in range(4)]
+  both = ('discriminator', 'generator')
+  assert moves == [('likelihood',), both[:1], both, both[:1]]
+
+
+def test_it_learns_a_text_from_the_game_alone():
+  text = jnp.array([2, 0, 3])
+  batch = {'tokens': jnp.broadcast_to(text, (16, T))}
+  gan = game(inverse_temperature=exponential_sharpening(2.0, 0, 100))
+  key = jax.random.key(0)
+
+  @functools.partial(jax.jit, donate_argnums=0)
+  def play(state):
+    state, _ = jgan.train_steps(
+      gan, state, lambda step: batch, key, count=120, unroll=False
+    )
+    return state
+
+  asked = {'index': jnp.arange(200)}
+  start = jgan.init(gan, key, batch)
+  sample = jax.jit(functools.partial(jgan.sample, gan))
+  before = (sample(start, asked, key) == text[None]).mean()
+  after = (sample(play(start), asked, key) == text[None]).mean()
+  assert float(before) < 0.5
+  assert float(after) > 0.8
+
+
+def test_mistakes_are_named():
+  with pytest.raises(ValueError, match='gumbelgan: n_critic must be 1 or more'):
+    game(n_critic=0)
+  with pytest.raises(ValueError, match=r"gumbelgan: .*'tokens', got \['x'\]"):
+    jgan.init(game(), jax.random.key(0), {'x': jnp.zeros(2)})
