@@ -1,14 +1,16 @@
-"""Series as lines and sets as points, drawn without a plotting library."""
+"""Lines, points and texts, drawn without a plotting library."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 _WIDTH, _HEIGHT = 170, 90  # pixels of a panel
 _SIDE = 320  # pixels of a plot of points
 _MARGIN, _LINE = 6, 13  # pixels
+_ROW, _WIDEST = 17, 520  # pixels of a line of text
 _FINER = 3  # times as fine is what is drawn, for smooth lines
 _BACKGROUND, _PAPER, _INK = (235,) * 3, (255,) * 3, (20,) * 3
 _COLOURS = (
@@ -103,6 +105,38 @@ def points(title: str, sets: Mapping[str, np.ndarray]) -> np.ndarray:
   page.paste(
     plot.resize((_SIDE, _SIDE), Image.Resampling.BOX), (_MARGIN, 2 * _LINE + 2)
   )
+  return np.array(page)
+
+
+def texts(columns: Mapping[str, Sequence[str]]) -> np.ndarray:
+  """Returns a page of texts, a line each, in columns under their names.
+
+  A text that is wider than a column's 520 pixels is cut off there. Letters that
+  Pillow's own font lacks are boxes.
+
+  Args:
+    columns: texts by the name of their column.
+
+  Returns:
+    One RGB picture, uint8 [H, W, 3].
+  """
+  font = ImageFont.load_default(size=12)
+  widths = [
+    min(_WIDEST, max(font.getlength(text) for text in [name, *lines]))
+    for name, lines in columns.items()
+  ]
+  width = math.ceil(sum(widths) + _MARGIN * (3 * len(columns) + 1))
+  rows = 1 + max(map(len, columns.values()))
+  page = Image.new('RGB', (width, rows * _ROW + 2 * _MARGIN), _PAPER)
+  left = 2 * _MARGIN
+  for (name, lines), wide in zip(columns.items(), widths, strict=True):
+    column = Image.new('RGB', (math.ceil(wide), page.height), _PAPER)
+    draw = ImageDraw.Draw(column)
+    for row, text in enumerate([name, *lines]):
+      colour = _INK if row else _COLOURS[0]
+      draw.text((0, _MARGIN + row * _ROW), text, colour, font)
+    page.paste(column, (round(left), 0))
+    left += wide + 3 * _MARGIN
   return np.array(page)
 
 

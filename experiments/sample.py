@@ -65,8 +65,8 @@ def load(workdir: str | os.PathLike, best: bool = False) -> Sampler:
 
   Args:
     workdir: of a run of `experiments.train`. Nothing in it is changed, and the
-      run's data set is not needed, but of tables, whose file says what a sample
-      means.
+      run's data set is not needed, but of series, tables and texts, whose file
+      says what a sample means.
     best: take the checkpoint of the lowest Frechet distance that
       `--evaluate-every` found, in place of the newest.
 

@@ -26,6 +26,7 @@ import numpy as np
 import jgan
 from experiments import (
   adult_ctgan,
+  captions_seqgan,
   cifar10_acgan,
   cifar10_biggan,
   cifar10_dcgan,
@@ -50,7 +51,10 @@ from experiments import (
   mnist_wgan,
   modality,
   moving_digits,
+  names_gumbel,
+  names_seqgan,
   openmoji_pix2pix,
+  oracle_seqgan,
   paired,
   scoring,
   series,
@@ -61,6 +65,7 @@ from experiments import (
   stocks_rcgan,
   stocks_timegan,
   table,
+  text,
   transactions_ctgan,
   unpaired,
 )
@@ -102,12 +107,17 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
   'spoken-digits': spoken_digits,
   'stocks-timegan': stocks_timegan,
   'stocks-rcgan': stocks_rcgan,
+  'oracle-seqgan': oracle_seqgan,
+  'names-seqgan': names_seqgan,
+  'names-gumbel': names_gumbel,
+  'captions-seqgan': captions_seqgan,
   'folder': folder,
   'sounds': sounds,
   'series': series,
   'paired': paired,
   'unpaired': unpaired,
   'table': table,
+  'text': text,
 }
 DEFAULT = 'digits'
 SCORED = 5000  # samples, and at most as many reals, by --evaluate-every

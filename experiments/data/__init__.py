@@ -33,6 +33,7 @@ from experiments.data.pairs import (
 from experiments.data.series import Label, Numbers, Windows, read_numbers
 from experiments.data.spoken import spoken_digits
 from experiments.data.stacked import stacked
+from experiments.data.text import UNKNOWN, Corpus, read_texts
 from experiments.data.tfds import tfds_images, tfds_source
 from experiments.data.transactions import transactions
 from experiments.data.unpaired import Unpaired
@@ -42,8 +43,10 @@ __all__ = [
   'ALL_LEVELS',
   'ANIMATIONS',
   'SUFFIXES',
+  'UNKNOWN',
   'Arrays',
   'Clips',
+  'Corpus',
   'Drawing',
   'Label',
   'Levels',
@@ -75,6 +78,7 @@ __all__ = [
   'pictures',
   'read_csv',
   'read_numbers',
+  'read_texts',
   'spoken_digits',
   'stacked',
   'stretched',

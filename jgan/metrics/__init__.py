@@ -58,6 +58,7 @@ from jgan.metrics.tables import (
   record_features,
   total_variation,
 )
+from jgan.metrics.text import bleu, ngram_cross_entropy, self_bleu
 
 __all__ = [
   'DensityCoverage',
@@ -75,6 +76,7 @@ __all__ = [
   'associations',
   'autocorrelation',
   'autocorrelation_distance',
+  'bleu',
   'bootstrap',
   'density_coverage',
   'discriminative_score',
@@ -91,12 +93,14 @@ __all__ = [
   'moments',
   'ms_ssim',
   'nearest_neighbours',
+  'ngram_cross_entropy',
   'per_class',
   'perceptual_path_length',
   'precision_recall',
   'predictive_score',
   'principal_components',
   'record_features',
+  'self_bleu',
   'slerp',
   'sliced_wasserstein',
   'total_variation',

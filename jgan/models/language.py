@@ -6,6 +6,7 @@ that they have ended, and which a generator learns to repeat.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -171,7 +172,7 @@ def completed(
   rows = jnp.broadcast_to(temperature, given.shape)[:, None]
 
   def choose(position, logits):
-    drawn = jnp.argmax(logits / rows + _noise(keys, position, logits), -1)
+    drawn = categorical(_keys(keys, position), logits / rows)
     return jnp.where(position < given, tokens[:, position], drawn)
 
   return _unrolled(model, variables, tokens, choose)
@@ -206,7 +207,10 @@ def one_hot_draws(
   """
 
   def choose(position, logits):
-    logits += _noise(keys, position, logits)
+    own = _keys(keys, position)
+    logits += jax.vmap(lambda key: jax.random.gumbel(key, logits.shape[1:]))(
+      own
+    )
     soft = nn.softmax(inverse_temperature * logits)
     hard = jax.nn.one_hot(jnp.argmax(logits, -1), logits.shape[-1])
     return soft + lax.stop_gradient(hard - soft)
@@ -234,10 +238,33 @@ def _unrolled(model, variables, like, choose):
   return jnp.swapaxes(taken, 0, 1)
 
 
-def _noise(keys, position, logits):
-  """Gumbel noise of one step."""
-  keys = jax.vmap(jax.random.fold_in, (0, None))(keys, position)
-  return jax.vmap(lambda key: jax.random.gumbel(key, logits.shape[1:]))(keys)
+def _keys(keys, position):
+  return jax.vmap(jax.random.fold_in, (0, None))(keys, position)
+
+
+def categorical(
+  keys: Key[Array, 'n'], logits: Float[Array, 'n v']
+) -> Int[Array, 'n']:
+  """Draws a token from each row of logits by one uniform number.
+
+  The distribution of `jax.random.categorical`, which draws as many numbers as
+  there are tokens: of 5,000 that was 13 times as slow. The number tells first a
+  block of about as many tokens as there are blocks, then the token.
+  """
+  size = logits.shape[1]
+  width = math.isqrt(size - 1) + 1
+  weights = jnp.exp(logits - logits.max(1, keepdims=True))
+  weights = jnp.pad(weights, ((0, 0), (0, width**2 - size)))
+  weights = weights.reshape(-1, width, width)
+  sums = jnp.triu(jnp.ones((width, width)))  # x @ sums is the cumulative sum
+  blocks = weights.sum(2) @ sums
+  rest = jax.vmap(jax.random.uniform)(keys) * blocks[:, -1]
+  block = jnp.minimum((blocks <= rest[:, None]).sum(1), width - 1)
+  row = jnp.take_along_axis(weights, block[:, None, None], 1)[:, 0]
+  before = jnp.pad(blocks, ((0, 0), (1, 0)))
+  rest -= jnp.take_along_axis(before, block[:, None], 1)[:, 0]
+  token = block * width + (row @ sums <= rest[:, None]).sum(1)
+  return jnp.minimum(token, size - 1)  # where rounding has led beyond it
 
 
 def sampled(

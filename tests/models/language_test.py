@@ -99,15 +99,34 @@ def test_a_low_temperature_takes_the_likeliest(variables, complete):
   assert (made[:3] == made[0]).all()
 
 
-def test_one_hot_draws_are_those_of_tokens(variables, complete):
-  n = 16
-  blank, none = jnp.zeros((n, T), jnp.int32), jnp.zeros(n, jnp.int32)
-  hot = jax.jit(partial(language.one_hot_draws, MODEL))(
-    variables, keys(n), blank, 1.0
+@pytest.mark.parametrize('size', [2, 7, 50])
+def test_tokens_are_drawn_by_their_probabilities(size):
+  logits = jnp.asarray(np.random.default_rng(0).normal(size=size))
+  logits = logits.at[1].set(-jnp.inf)
+  n = 20_000
+  drawn = jax.jit(language.categorical)(
+    keys(n), jnp.broadcast_to(logits, (n, size))
   )
-  drawn = complete(variables, keys(n), blank, none)
-  np.testing.assert_allclose(hot, jax.nn.one_hot(drawn, V), atol=1e-6)
-  assert len(np.unique(np.array(drawn), axis=0)) > 4
+  shares = np.bincount(np.array(drawn), minlength=size) / n
+  expected = np.array(jax.nn.softmax(logits))
+  assert shares.shape == (size,)
+  assert shares[1] == 0
+  deviation = np.sqrt(expected * (1 - expected) / n)
+  assert (np.abs(shares - expected) <= 4.5 * deviation).all()
+
+
+def test_one_hot_draws_are_as_often_as_they_are_likely(variables, told):
+  n = 20_000
+  hot = jax.jit(partial(language.one_hot_draws, MODEL))(
+    variables, keys(n), jnp.zeros((n, T), jnp.int32), 1.0
+  )
+  np.testing.assert_allclose(hot.max(-1), 1, atol=1e-6)
+  np.testing.assert_allclose(hot.sum(-1), 1, atol=1e-6)
+  drawn = np.array(hot.argmax(-1)) @ [V * V, V, 1]
+  shares = np.bincount(drawn, minlength=V**T) / n
+  expected = np.exp(np.array(told).sum(1))
+  deviation = np.sqrt(expected * (1 - expected) / n)
+  assert (np.abs(shares - expected) < 4.5 * deviation + 1e-4).all()
 
 
 def test_one_hot_draws_have_the_slope_of_a_softmax(variables):

@@ -1,0 +1,137 @@
+"""SeqGAN (Yu et al., 2017) on texts of an oracle, which judges its samples."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jgan
+from experiments import config as base
+from experiments import data, plots
+from experiments.language import WIDTHS, missed
+from experiments.modality import Modality, Shown
+from experiments.sampler import Sampler
+from experiments.scoring import Report, Score
+from jgan.models.language import LanguageModel, sampled
+from jgan.models.seqgan import oracle
+
+LOWER_IS_BETTER = ('oracle_nll', 'held_out_nll')
+HIGHER_IS_BETTER = ()
+_TEXTS = 10_000  # to learn from, and as many held out, as in the paper
+_AT_ONCE = 1000  # texts whose likelihood the oracle tells
+_SHOWN = 40
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(base.Config):
+  """The numbers worth changing."""
+
+  steps: int = 3000
+  batch_size: int = 64
+  best_by: str = 'oracle_nll'
+  vocabulary: int = 5000  # tokens
+  length: int = 20  # tokens of a text
+  likelihood_steps: int = 2000  # of the generator alone
+  discriminator_steps: int = 300  # of the other alone, then
+  n_critic: int = 5  # its moves to a generator's
+  rollouts: int = 4  # that complete a beginning
+  embedding: int = 32  # numbers of a token, the oracle's too
+  hidden: int = 32  # units of both LSTMs
+  filters: int = 64  # of each width, 2 to 5 tokens
+  dropout: float = 0.25  # of the discriminator's features
+  likelihood_rate: float = 1e-2  # Adam's, of the first phase
+  generator_rate: float = 1e-3  # Adam's, in the game
+  discriminator_rate: float = 1e-4  # Adam's
+  ema_decay: float = 0.99  # of the generator sampled from
+
+
+def make_gan(config: Config) -> jgan.GAN:
+  return jgan.models.seqgan(
+    config.vocabulary,
+    config.length,
+    likelihood_steps=config.likelihood_steps,
+    discriminator_steps=config.discriminator_steps,
+    n_critic=config.n_critic,
+    rollouts=config.rollouts,
+    embedding=config.embedding,
+    hidden=config.hidden,
+    filters=tuple((width, config.filters) for width in WIDTHS),
+    dropout=config.dropout,
+    likelihood_learning_rate=config.likelihood_rate,
+    generator_learning_rate=config.generator_rate,
+    discriminator_learning_rate=config.discriminator_rate,
+    ema_decay=config.ema_decay,
+  )
+
+
+def make_data(config: Config) -> data.Source:
+  return data.Arrays({'tokens': texts(config)[:_TEXTS]})
+
+
+def texts(config: Config) -> np.ndarray:
+  """Texts of the oracle, int32 `[2 * _TEXTS, length]`: learned, held out."""
+  return _texts(config.vocabulary, config.length, _oracle(config))
+
+
+def _oracle(config):
+  return config.vocabulary, config.embedding, config.hidden
+
+
+@functools.lru_cache(maxsize=1)
+def _texts(vocabulary, length, sizes):
+  model, variables = oracle(*sizes)
+  draw = jax.jit(functools.partial(sampled, model, length=length))
+  key = jax.random.key(0)
+  numbers = jnp.arange(2 * _TEXTS).reshape(-1, _AT_ONCE)
+  return np.concatenate(
+    [draw(variables, {'index': part}, key) for part in numbers]
+  )
+
+
+def make_modality(config: Config) -> Modality:
+  """Texts as numbers of their tokens."""
+
+  def lines(tokens):
+    return [' '.join(map(str, row)) for row in np.asarray(tokens).tolist()]
+
+  def shown(name, tokens):
+    told = lines(tokens)
+    return Shown(
+      plots.texts({name: told}), {'.txt': '\n'.join([*told, '']).encode()}
+    )
+
+  return Modality(
+    unit='texts',
+    count=_SHOWN,
+    reals=lambda batch: shown('oracle', batch['tokens']),
+    samples=lambda made, _: shown('samples', made),
+    suffix='.txt',
+    encode=lambda one: (lines(one[None])[0] + '\n').encode(),
+    arrays=lambda made: {'tokens': np.asarray(made)},
+  )
+
+
+def score(config: Config, generate: Sampler, count: int, seed: int) -> Report:
+  """What the oracle misses of samples, and the generator of the oracle's.
+
+  Both in nats a token. 'real_oracle_nll', what the oracle misses of its own
+  texts, is the entropy that no generator with its distribution stays below.
+  """
+  truth, variables = oracle(*_oracle(config))
+  own = LanguageModel(config.vocabulary, config.embedding, config.hidden)
+  held_out = texts(config)[_TEXTS:][:count]
+  samples = generate(len(held_out), seed)
+  told = {
+    'oracle_nll': missed(generate, truth, samples, variables),
+    'held_out_nll': missed(generate, own, held_out),
+    'real_oracle_nll': missed(generate, truth, held_out, variables),
+  }
+  return Report(
+    {
+      name: Score(float(each.mean(dtype=np.float64)))
+      for name, each in told.items()
+    },
+    {'samples': len(held_out)},
+  )

@@ -1,0 +1,75 @@
+"""SeqGAN (Yu et al., 2017) on your own texts: a file of lines, a text each.
+
+Of characters, or with --words of words. A run learns by likelihood for
+--likelihood-steps, then plays the game; it shows samples beside texts of the
+data, as a picture and as a .txt. A tenth of the texts is held out, and
+compared with.
+
+  python -m experiments.train text --workdir=runs/mine --path=mine.txt
+  python -m experiments.evaluate --workdir=runs/mine
+  python -m experiments.sample --workdir=runs/mine --count=1000 --files=made/
+
+The scores are those of experiments/language.py. To see what the game adds to
+likelihood, train with --steps of --likelihood-steps, evaluate, and go on with
+more --steps in the same workdir. Measured: see names-seqgan, captions-seqgan.
+"""
+
+import dataclasses
+
+import jgan
+from experiments import data, language
+from experiments.modality import Modality
+from experiments.sampler import Sampler
+from experiments.scoring import Report
+
+LOWER_IS_BETTER = language.LOWER_IS_BETTER
+HIGHER_IS_BETTER = language.HIGHER_IS_BETTER
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(language.Config):
+  """The numbers worth changing."""
+
+  generator_rate: float = 5e-4
+  discriminator_steps: int = 500
+  """of the discriminator alone, then"""
+  n_critic: int = 5
+  """its moves to a generator's"""
+  rollouts: int = 4
+  """that complete a beginning"""
+
+
+def make_gan(config: Config) -> jgan.GAN:
+  texts = language.corpus(config)
+  return jgan.models.seqgan(
+    len(texts.vocabulary),
+    texts.tokens.shape[1],
+    likelihood_steps=config.likelihood_steps,
+    discriminator_steps=config.discriminator_steps,
+    n_critic=config.n_critic,
+    rollouts=config.rollouts,
+    embedding=config.embedding,
+    hidden=config.hidden,
+    filters=tuple((width, config.filters) for width in language.WIDTHS),
+    dropout=config.dropout,
+    likelihood_learning_rate=config.likelihood_rate,
+    generator_learning_rate=config.generator_rate,
+    discriminator_learning_rate=config.discriminator_rate,
+    ema_decay=config.ema_decay,
+  )
+
+
+def make_data(config: Config) -> data.Source:
+  return language.source(config)
+
+
+def make_modality(config: Config) -> Modality:
+  return language.modality(config)
+
+
+def remark(config: Config, steps: int) -> str:
+  return language.remark(config, steps)
+
+
+def score(config: Config, generate: Sampler, count: int, seed: int) -> Report:
+  return language.score(config, generate, count, seed)
