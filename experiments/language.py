@@ -91,15 +91,15 @@ def _read(path, words, length, vocabulary):
   return data.read_texts(path, words=words, length=length, most=vocabulary)
 
 
-def source(config: Config) -> data.Source:
+def make_data(config: Config) -> data.Source:
   """Texts to learn from: 'tokens', int32 `[length]` each."""
   return data.Arrays({'tokens': corpus(config).tokens})
 
 
-def modality(config: Config) -> Modality:
+def make_modality(config: Config) -> Modality:
   """Texts on a page beside those of the data, and as a file of lines."""
   texts = corpus(config)
-  real = data.batch(source(config), config.seed, 0, _SHOWN)['tokens']
+  real = data.batch(make_data(config), config.seed, 0, _SHOWN)['tokens']
 
   def shown(sets, made):
     lines = {name: texts.decode(tokens) for name, tokens in sets.items()}

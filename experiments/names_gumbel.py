@@ -3,13 +3,26 @@
 import dataclasses
 
 import jgan
-from experiments import data, language
-from experiments.modality import Modality
-from experiments.sampler import Sampler
-from experiments.scoring import Report
+from experiments import language
+from experiments.language import (
+  HIGHER_IS_BETTER,
+  LOWER_IS_BETTER,
+  make_data,
+  make_modality,
+  remark,
+  score,
+)
 
-LOWER_IS_BETTER = language.LOWER_IS_BETTER
-HIGHER_IS_BETTER = language.HIGHER_IS_BETTER
+__all__ = [
+  'HIGHER_IS_BETTER',
+  'LOWER_IS_BETTER',
+  'Config',
+  'make_data',
+  'make_gan',
+  'make_modality',
+  'remark',
+  'score',
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,19 +54,3 @@ def make_gan(config: Config) -> jgan.GAN:
     discriminator_learning_rate=config.discriminator_rate,
     ema_decay=config.ema_decay,
   )
-
-
-def make_data(config: Config) -> data.Source:
-  return language.source(config)
-
-
-def make_modality(config: Config) -> Modality:
-  return language.modality(config)
-
-
-def remark(config: Config, steps: int) -> str:
-  return language.remark(config, steps)
-
-
-def score(config: Config, generate: Sampler, count: int, seed: int) -> Report:
-  return language.score(config, generate, count, seed)

@@ -2,14 +2,27 @@
 
 import dataclasses
 
-import jgan
-from experiments import data, language, text
-from experiments.modality import Modality
-from experiments.sampler import Sampler
-from experiments.scoring import Report
+from experiments import text
+from experiments.text import (
+  HIGHER_IS_BETTER,
+  LOWER_IS_BETTER,
+  make_data,
+  make_gan,
+  make_modality,
+  remark,
+  score,
+)
 
-LOWER_IS_BETTER = language.LOWER_IS_BETTER
-HIGHER_IS_BETTER = language.HIGHER_IS_BETTER
+__all__ = [
+  'HIGHER_IS_BETTER',
+  'LOWER_IS_BETTER',
+  'Config',
+  'make_data',
+  'make_gan',
+  'make_modality',
+  'remark',
+  'score',
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,23 +32,3 @@ class Config(text.Config):
   steps: int = 8000
   likelihood_steps: int = 5000
   discriminator_steps: int = 1000
-
-
-def make_gan(config: Config) -> jgan.GAN:
-  return text.make_gan(config)
-
-
-def make_data(config: Config) -> data.Source:
-  return language.source(config)
-
-
-def make_modality(config: Config) -> Modality:
-  return language.modality(config)
-
-
-def remark(config: Config, steps: int) -> str:
-  return language.remark(config, steps)
-
-
-def score(config: Config, generate: Sampler, count: int, seed: int) -> Report:
-  return language.score(config, generate, count, seed)

@@ -26,6 +26,7 @@ import numpy as np
 import jgan
 from experiments import (
   adult_ctgan,
+  captions_gumbel,
   captions_seqgan,
   cifar10_acgan,
   cifar10_biggan,
@@ -111,6 +112,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
   'names-seqgan': names_seqgan,
   'names-gumbel': names_gumbel,
   'captions-seqgan': captions_seqgan,
+  'captions-gumbel': captions_gumbel,
   'folder': folder,
   'sounds': sounds,
   'series': series,

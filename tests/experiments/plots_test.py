@@ -72,3 +72,19 @@ def test_points_lie_where_they_are():
 def test_points_of_one_place_are_drawn():
   picture = plots.points('t-SNE', {'data': np.zeros((3, 2))})
   assert len(coloured(picture, BLUE)[0])
+
+
+def test_texts_stand_under_the_names_of_their_columns():
+  few = plots.texts({'a': ['x'], 'b': ['y', 'z']})
+  more = plots.texts({'a': ['x'], 'b': ['y', 'z', 'z']})
+  assert more.shape[0] - few.shape[0] == 17
+  assert more.shape[1] == few.shape[1]
+  rows, columns = coloured(few, BLUE)
+  assert rows.max() < 6 + 17
+  dark, places = np.nonzero(few.sum(-1) < 200)
+  assert dark.min() >= rows.min() + 17
+  # One text in the first column, two in the second.
+  middle = (columns.min() + columns.max()) / 2
+  assert (dark[places < middle].max() < dark[places > middle].max()).all()
+  wide = plots.texts({'a': ['m' * 500]})
+  assert wide.shape[1] < 560
