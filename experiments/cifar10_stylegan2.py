@@ -39,6 +39,12 @@ class Config(base.Config):
   learning_rate: float = 2.5e-3  # Adam's, of both players
   half_life: int = 500_000  # of the average, in images
   augment: bool = True  # adaptively
+  truncation: float = 1.0  # of samples, not of training
+
+  @property
+  def latent_dim(self) -> int:
+    """Entries of a latent."""
+    return self.width
 
 
 def make_gan(config: Config) -> jgan.GAN:
@@ -49,10 +55,11 @@ def make_gan(config: Config) -> jgan.GAN:
   return jgan.models.stylegan2(
     num_classes=config.num_classes or None,
     widths=(config.width,) * 4,
-    latent_dim=config.width,
+    latent_dim=config.latent_dim,
     w_dim=config.width,
     depth=2,
     mix=0.0,
+    truncation=config.truncation,
     residual=False,
     group=32,
     learning_rate=config.learning_rate,

@@ -42,6 +42,7 @@ from experiments import (
   data,
   digits,
   digits_and_speech,
+  digits_stylegan2,
   folder,
   mnist_cgan,
   mnist_cyclegan,
@@ -80,6 +81,7 @@ from experiments.signals import stop_signals
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
   'digits': digits,
+  'digits-stylegan2': digits_stylegan2,
   'mnist-mlp': mnist_mlp,
   'mnist-dcgan': mnist_dcgan,
   'mnist-lsgan': mnist_lsgan,

@@ -1,0 +1,50 @@
+"""StyleGAN2 (Karras et al., 2020) on 5,000 MNIST digits, without labels."""
+
+import dataclasses
+
+import jgan
+from experiments import config as base
+from experiments import data
+
+EXTRACTOR = 'digits'  # in whose features samples are scored
+RESOLUTION = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(base.Config):
+  """The numbers worth changing."""
+
+  steps: int = 5000
+  batch_size: int = 32
+  width: int = 32  # channels of all sizes
+  latent_dim: int = 64  # entries of a latent, and of w
+  depth: int = 4  # layers of the mapping
+  mix: float = 0.9  # probability of mixed styles
+  truncation: float = 1.0  # of samples, not of training
+  gamma: float = 0.1  # weight of R1, halved
+  path_weight: float = 2.0  # of the path length
+  learning_rate: float = 2.5e-3  # Adam's, of both players
+  half_life: int = 10_000  # of the average, in images
+
+
+def make_gan(config: Config) -> jgan.GAN:
+  return jgan.models.stylegan2(
+    RESOLUTION,
+    1,
+    widths=(config.width,) * 4,
+    latent_dim=config.latent_dim,
+    w_dim=config.latent_dim,
+    depth=config.depth,
+    mix=config.mix,
+    truncation=config.truncation,
+    learning_rate=config.learning_rate,
+    gamma=config.gamma,
+    path_weight=config.path_weight,
+    batch_size=config.batch_size,
+    half_life=config.half_life,
+  )
+
+
+def make_data(config: Config) -> data.Source:
+  del config  # one set, whatever the numbers
+  return data.digits(resolution=RESOLUTION)
