@@ -75,7 +75,7 @@ class Config(base.Config):
   """Adam's, of the first phase"""
   generator_rate: float = 1e-4
   """Adam's, in the game"""
-  discriminator_rate: float = 1e-4
+  discriminator_rate: float = 1e-3
   """Adam's"""
   ema_decay: float = 0.99
   """of the generator sampled from"""

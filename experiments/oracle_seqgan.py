@@ -40,10 +40,11 @@ class Config(base.Config):
   embedding: int = 32  # numbers of a token, the oracle's too
   hidden: int = 32  # units of both LSTMs
   filters: int = 64  # of each width, 2 to 5 tokens
+  l2: float = 0.0  # on the discriminator's last layer
   dropout: float = 0.25  # of the discriminator's features
   likelihood_rate: float = 1e-2  # Adam's, of the first phase
   generator_rate: float = 1e-3  # Adam's, in the game
-  discriminator_rate: float = 1e-4  # Adam's
+  discriminator_rate: float = 1e-3  # Adam's
   ema_decay: float = 0.99  # of the generator sampled from
 
 
@@ -59,6 +60,7 @@ def make_gan(config: Config) -> jgan.GAN:
     hidden=config.hidden,
     filters=tuple((width, config.filters) for width in WIDTHS),
     dropout=config.dropout,
+    l2=config.l2,
     likelihood_learning_rate=config.likelihood_rate,
     generator_learning_rate=config.generator_rate,
     discriminator_learning_rate=config.discriminator_rate,

@@ -50,6 +50,8 @@ class Config(language.Config):
   """its moves to a generator's"""
   rollouts: int = 4
   """that complete a beginning"""
+  l2: float = 0.0
+  """on the discriminator's last layer"""
 
 
 def make_gan(config: Config) -> jgan.GAN:
@@ -65,6 +67,7 @@ def make_gan(config: Config) -> jgan.GAN:
     hidden=config.hidden,
     filters=tuple((width, config.filters) for width in language.WIDTHS),
     dropout=config.dropout,
+    l2=config.l2,
     likelihood_learning_rate=config.likelihood_rate,
     generator_learning_rate=config.generator_rate,
     discriminator_learning_rate=config.discriminator_rate,
