@@ -1,7 +1,5 @@
 """The GAN of one-hot draws: its schedule, its phases, and that it learns."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,23 +43,25 @@ def test_phases_follow_each_other():
 def test_it_learns_a_text_from_the_game_alone():
   text = jnp.array([2, 0, 3])
   batch = {'tokens': jnp.broadcast_to(text, (16, T))}
-  gan = game(inverse_temperature=exponential_sharpening(2.0, 0, 100))
-  key = jax.random.key(0)
+  gan, asked = game(), {'index': jnp.arange(100)}
 
-  @functools.partial(jax.jit, donate_argnums=0)
-  def play(state):
-    state, _ = jgan.train_steps(
-      gan, state, lambda step: batch, key, count=120, unroll=False
+  def play(key):
+    start = jgan.init(gan, key, batch)
+    last, _ = jgan.train_steps(
+      gan, start, lambda step: batch, key, count=250, unroll=False
     )
-    return state
+    return jnp.stack(
+      [
+        (jgan.sample(gan, state, asked, key) == text[None]).mean()
+        for state in (start, last)
+      ]
+    )
 
-  asked = {'index': jnp.arange(200)}
-  start = jgan.init(gan, key, batch)
-  sample = jax.jit(functools.partial(jgan.sample, gan))
-  before = (sample(start, asked, key) == text[None]).mean()
-  after = (sample(play(start), asked, key) == text[None]).mean()
-  assert float(before) < 0.5
-  assert float(after) > 0.8
+  # Of several seeds, as some come to say the wrong token for sure, and stay.
+  keys = jax.vmap(jax.random.key)(jnp.arange(8))
+  before, after = np.median(jax.jit(jax.vmap(play))(keys), 0)
+  assert before < 0.5
+  assert after > 0.8
 
 
 def test_mistakes_are_named():
