@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .PHONY: train test lint format notebook digit-classifier benchmark \
-  mode-coverage test-oracles test-matrix test-one clean
+  mode-coverage downstream test-oracles test-matrix test-one clean
 
 train: $(VENV)/digits
 	$(BIN)/python -m experiments.train --workdir=runs/digits
@@ -37,6 +37,10 @@ benchmark: $(VENV)/digits
 # The page docs/mode_coverage.md, with its numbers and its picture.
 mode-coverage: $(VENV)/digits
 	$(BIN)/python -m experiments.mode_coverage --output=docs
+
+# The page docs/downstream.md, likewise.
+downstream: $(VENV)/digits
+	$(BIN)/python -m experiments.downstream --output=docs
 
 # Scores against other implementations of them.
 test-oracles: $(VENV)/test
