@@ -394,7 +394,7 @@ def differences(rows: Accuracies) -> str:
 
 def _change(values, base):
   change = np.subtract(values, base)
-  mean = f'{change.mean():+.1f}'
+  mean = f'{change.mean():+z.1f}'
   if len(change) == 1:
     return mean
   return f'{mean} ± {change.std(ddof=1) / math.sqrt(len(change)):.1f}'
