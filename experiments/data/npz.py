@@ -20,7 +20,7 @@ def npz_source(path: str | os.PathLike) -> Arrays:
     path: the file. Its pictures are 'image', or else its first array.
 
   Returns:
-    'image', uint8 [n, height, width, channels], and 'label' [n].
+    'image', uint8 or uint16 [n, height, width, channels], and 'label' [n].
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -37,9 +37,9 @@ def npz_source(path: str | os.PathLike) -> Arrays:
   except (zipfile.BadZipFile, zlib.error, IndexError, EOFError) as error:
     raise ValueError(f'{path}: no arrays of numpy, or damaged ones') from error
   images = arrays['image']
-  if images.ndim != 4 or images.dtype != np.uint8:
+  if images.ndim != 4 or images.dtype not in (np.uint8, np.uint16):
     raise ValueError(
-      f'{path}: {name} must be uint8 [n, height, width, channels], got '
+      f'{path}: {name} must be uint8 or uint16 [n, height, width, channels], got '
       f'{images.dtype} {list(images.shape)}'
     )
   return Arrays(arrays)

@@ -38,8 +38,8 @@ def test_columns_first_and_another_name_are_read_as_well(arrays, tmp_path):
 @pytest.mark.parametrize(
   ('arrays', 'message'),
   [
-    ({'image': np.zeros((2, 4, 4, 3))}, r'must be uint8 .*float64'),
-    ({'x': np.zeros((2, 4, 4), np.uint8)}, r'x must be uint8 .*\[2, 4, 4\]'),
+    ({'image': np.zeros((2, 4, 4, 3))}, r'must be uint8 or uint16 .*float64'),
+    ({'x': np.zeros((2, 4, 4), np.uint8)}, r'x must be uint8 or .*\[2, 4, 4\]'),
     ({'image': np.zeros((0, 4, 4, 3), np.uint8)}, 'at least one example'),
     ({}, 'no arrays'),
   ],
@@ -48,6 +48,14 @@ def test_other_arrays_are_refused(arrays, message, tmp_path):
   np.savez(tmp_path / 'x.npz', **arrays)
   with pytest.raises(ValueError, match=message):
     npz_source(tmp_path / 'x.npz')
+
+
+def test_pictures_of_16_bits_stay_so(tmp_path):
+  image = np.arange(2 * 4 * 4, dtype=np.uint16).reshape(2, 4, 4, 1) * 2000
+  np.savez(tmp_path / 'x.npz', image=image)
+  got = npz_source(tmp_path / 'x.npz')[np.arange(2)]['image']
+  assert got.dtype == np.uint16
+  np.testing.assert_array_equal(got, image)
 
 
 @pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
