@@ -39,8 +39,8 @@ def npz_source(path: str | os.PathLike) -> Arrays:
   images = arrays['image']
   if images.ndim != 4 or images.dtype not in (np.uint8, np.uint16):
     raise ValueError(
-      f'{path}: {name} must be uint8 or uint16 [n, height, width, channels], got '
-      f'{images.dtype} {list(images.shape)}'
+      f'{path}: {name} must be uint8 or uint16 [n, height, width, channels], '
+      f'got {images.dtype} {list(images.shape)}'
     )
   return Arrays(arrays)
 
