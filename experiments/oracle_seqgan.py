@@ -1,4 +1,29 @@
-"""SeqGAN (Yu et al., 2017) on texts of an oracle, which judges its samples."""
+"""SeqGAN (Yu et al., 2017) on texts of an oracle, which judges its samples.
+
+The paper's test: an LSTM with standard normal params writes 10,000 texts to
+learn from, and tells what it misses of samples, in nats a token.
+
+Measured here (jax 0.10.2), on one CPU core in 10 minutes with both evaluations:
+
+  python -m experiments.train oracle-seqgan --workdir=/tmp/run --steps=2000
+  python -m experiments.evaluate --workdir=/tmp/run
+  python -m experiments.train oracle-seqgan --workdir=/tmp/run
+  python -m experiments.evaluate --workdir=/tmp/run
+
+of 10,000 samples, after likelihood alone (step 2,000) and after the game (140
+moves of the generator), beside the oracle's own texts and the paper's scores:
+
+                  likelihood    game   oracle
+  oracle NLL           9.118   9.115    5.992
+  held-out NLL         8.207   8.233
+  published            9.038   8.736
+
+The game is too short to tell: its discriminator comes to know samples (.05 is
+its mean probability that they are real, at the end), and 140 moves change the
+generator little. The paper plays 200 rounds of it, with 2,340 moves of the
+discriminator in each and 16 roll-outs in place of 4, which took too long here.
+Likelihood alone has begun to learn the 10,000 texts by heart (6.63 on them).
+"""
 
 import dataclasses
 import functools
