@@ -1,4 +1,4 @@
-"""StyleGAN2 (Karras et al., 2020) on 5,000 MNIST digits, without labels."""
+"""StyleGAN2 (Karras et al., 2020) on 5,000 MNIST digits."""
 
 import dataclasses
 
@@ -16,14 +16,15 @@ class Config(base.Config):
 
   steps: int = 5000
   batch_size: int = 32
+  num_classes: int = 10  # 0 plays without labels
   width: int = 32  # channels of all sizes
   latent_dim: int = 64  # entries of a latent, and of w
   depth: int = 4  # layers of the mapping
   mix: float = 0.9  # probability of mixed styles
   truncation: float = 1.0  # of samples, not of training
-  gamma: float = 0.1  # weight of R1, halved
-  path_weight: float = 2.0  # of the path length
-  learning_rate: float = 2.5e-3  # Adam's, of both players
+  gamma: float = 1.0  # weight of R1, halved
+  path_weight: float = 0.0  # of the path length
+  learning_rate: float = 2e-3  # Adam's, of both players
   half_life: int = 10_000  # of the average, in images
 
 
@@ -31,6 +32,7 @@ def make_gan(config: Config) -> jgan.GAN:
   return jgan.models.stylegan2(
     RESOLUTION,
     1,
+    num_classes=config.num_classes or None,
     widths=(config.width,) * 4,
     latent_dim=config.latent_dim,
     w_dim=config.latent_dim,
