@@ -1,4 +1,28 @@
-"""Straight-through Gumbel-softmax on first names, letter by letter."""
+"""Straight-through Gumbel-softmax on first names, letter by letter.
+
+Kusner and Hernandez-Lobato (2016) with the loss of RelGAN (2019); the data, the
+scores and the pre-training are those of names-seqgan.
+
+Measured here (jax 0.10.2), on one CPU core shared with others in 8 minutes with
+both evaluations:
+
+  python -m experiments.train names-gumbel --workdir=/tmp/run --steps=5000
+  python -m experiments.evaluate --workdir=/tmp/run
+  python -m experiments.train names-gumbel --workdir=/tmp/run
+  python -m experiments.evaluate --workdir=/tmp/run
+
+                          likelihood    game    data
+  held-out NLL                 1.968   1.988
+  forward cross-entropy        2.298   2.310   2.220
+  reverse cross-entropy        2.354   2.354   2.288
+  BLEU-4                        .794    .793    .799
+  self-BLEU-4                   .803    .810    .808
+  unique                        .925    .927    .972
+  copied                        .354    .344
+
+As in names-seqgan the game adds nothing: the losses of both players stay at
+log 2, where the discriminator guesses.
+"""
 
 import dataclasses
 
