@@ -1,4 +1,28 @@
-"""Straight-through Gumbel-softmax on captions of pictures, word by word."""
+"""Straight-through Gumbel-softmax on captions of pictures, word by word.
+
+Kusner and Hernandez-Lobato (2016) with the loss of RelGAN (2019); the data, the
+scores and the pre-training are those of captions-seqgan.
+
+Measured here (jax 0.10.2), on one CPU core in 11 minutes with both evaluations:
+
+  python -m experiments.train captions-gumbel --workdir=/tmp/run --steps=1500
+  python -m experiments.evaluate --workdir=/tmp/run
+  python -m experiments.train captions-gumbel --workdir=/tmp/run
+  python -m experiments.evaluate --workdir=/tmp/run
+
+                          likelihood   game   data
+  held-out NLL                  3.33   3.38
+  forward cross-entropy         4.10   3.93   3.86
+  reverse cross-entropy         4.25   4.27   3.86
+  BLEU-4                        .309   .336   .333
+  self-BLEU-4                   .320   .347   .341
+  unique                        .999   .999   .996
+  copied                        .003   .002
+
+Like captions-seqgan, samples become better, a little more alike, and the model
+no better for what it has not seen. Published: RelGAN's scores on these captions
+take other texts to compare with, and are not comparable.
+"""
 
 import dataclasses
 
