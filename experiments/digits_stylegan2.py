@@ -1,4 +1,15 @@
-"""StyleGAN2 (Karras et al., 2020) on 5,000 MNIST digits."""
+"""StyleGAN2 (Karras et al., 2020) on 5,000 MNIST digits.
+
+Measured here (jax 0.10.2), on one CPU core, stopped at step 860, after 5 epochs
+and 6 minutes: a Frechet distance of 66 (95%: 65 to 67) in the features of the
+package's digit classifier, precision .29, recall 0, by
+
+  python -m experiments.train digits-stylegan2 --workdir=/tmp/run
+  python -m experiments.evaluate --workdir=/tmp/run --count=5000 --resamples=3
+
+Strokes that differ from class to class, few of them digits yet. At full length,
+about 35 minutes, not measured here; no score is published for these data.
+"""
 
 import dataclasses
 
@@ -24,7 +35,7 @@ class Config(base.Config):
   truncation: float = 1.0  # of samples, not of training
   gamma: float = 1.0  # weight of R1, halved
   path_weight: float = 0.0  # of the path length
-  learning_rate: float = 2e-3  # Adam's, of both players
+  learning_rate: float = 6e-3  # Adam's, of both players
   half_life: int = 10_000  # of the average, in images
 
 
