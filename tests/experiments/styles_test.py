@@ -62,7 +62,7 @@ def test_mixed_pictures_take_their_layers_from_both(run, drawn):
   for section, (low, high) in enumerate([(0, 3), (3, 5), (5, 8)]):
     mixed = latent[1:2].copy()
     mixed[:, low:high] = latent[4:5, low:high]
-    asked = {'index': np.arange(1), 'latent': mixed}
+    asked = generate.conditions(1, 1) | {'latent': mixed}
     expected = np.clip(np.rint((generate.make(asked, 4) + 1) * 127.5), 0, 255)
     got = mixing[1 + 2 * section + 1, 3]
     assert np.abs(got - expected[0]).max() <= 1
