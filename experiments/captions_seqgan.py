@@ -23,11 +23,11 @@ likelihood alone (step 1,500), after the game, and of the data themselves:
   copied                        .003   .004
 
 The game makes samples better and more alike, and the model no better for what
-it has not seen: a lower temperature does the same and takes no game (Caccia et
-al., 2020). Both models write most captions whole, and mix up what is
-seen in them: "a bathroom with a clock that is sitting on the side of a sink."
-Published scores of SeqGAN on these captions take other texts to compare with,
-and are not comparable.
+it has not seen. By Caccia et al. (2020) a lower temperature of the likelihood
+model does as much; that was not measured here. Both models write most captions
+whole, and mix up what is seen in them: "a bathroom with a clock that is sitting
+on the side of a sink." Published scores of SeqGAN on these captions take other
+texts to compare with, and are not comparable.
 """
 
 import dataclasses

@@ -21,6 +21,7 @@ that are dull have a lower forward cross-entropy than the data.
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,24 @@ class Config(base.Config):
   """Adam's"""
   ema_decay: float = 0.99
   """of the generator sampled from"""
+
+
+def arguments(config: Config) -> dict[str, Any]:
+  """What both games, `jgan.models.seqgan` and `gumbelgan`, take of a config."""
+  texts = corpus(config)
+  return {
+    'vocabulary': len(texts.vocabulary),
+    'length': texts.tokens.shape[1],
+    'likelihood_steps': config.likelihood_steps,
+    'embedding': config.embedding,
+    'hidden': config.hidden,
+    'filters': tuple((width, config.filters) for width in WIDTHS),
+    'dropout': config.dropout,
+    'likelihood_learning_rate': config.likelihood_rate,
+    'generator_learning_rate': config.generator_rate,
+    'discriminator_learning_rate': config.discriminator_rate,
+    'ema_decay': config.ema_decay,
+  }
 
 
 def corpus(config: Config) -> data.Corpus:

@@ -62,19 +62,8 @@ class Config(language.Config):
 
 
 def make_gan(config: Config) -> jgan.GAN:
-  texts = language.corpus(config)
   return jgan.models.gumbelgan(
-    len(texts.vocabulary),
-    texts.tokens.shape[1],
-    likelihood_steps=config.likelihood_steps,
+    **language.arguments(config),
     inverse_temperature=config.inverse_temperature,
     n_critic=config.n_critic,
-    embedding=config.embedding,
-    hidden=config.hidden,
-    filters=tuple((width, config.filters) for width in language.WIDTHS),
-    dropout=config.dropout,
-    likelihood_learning_rate=config.likelihood_rate,
-    generator_learning_rate=config.generator_rate,
-    discriminator_learning_rate=config.discriminator_rate,
-    ema_decay=config.ema_decay,
   )

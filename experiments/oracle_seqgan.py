@@ -44,8 +44,8 @@ from jgan.models.seqgan import oracle
 
 LOWER_IS_BETTER = ('oracle_nll', 'held_out_nll')
 HIGHER_IS_BETTER = ()
-_TEXTS = 10_000  # to learn from, and as many held out, as in the paper
-_AT_ONCE = 1000  # texts whose likelihood the oracle tells
+_TEXTS = 10_000  # to learn from, as in the paper, and as many held out
+_AT_ONCE = 1000  # texts that the oracle writes
 _SHOWN = 40
 
 

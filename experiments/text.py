@@ -55,21 +55,10 @@ class Config(language.Config):
 
 
 def make_gan(config: Config) -> jgan.GAN:
-  texts = language.corpus(config)
   return jgan.models.seqgan(
-    len(texts.vocabulary),
-    texts.tokens.shape[1],
-    likelihood_steps=config.likelihood_steps,
+    **language.arguments(config),
     discriminator_steps=config.discriminator_steps,
     n_critic=config.n_critic,
     rollouts=config.rollouts,
-    embedding=config.embedding,
-    hidden=config.hidden,
-    filters=tuple((width, config.filters) for width in language.WIDTHS),
-    dropout=config.dropout,
     l2=config.l2,
-    likelihood_learning_rate=config.likelihood_rate,
-    generator_learning_rate=config.generator_rate,
-    discriminator_learning_rate=config.discriminator_rate,
-    ema_decay=config.ema_decay,
   )

@@ -4,7 +4,7 @@ Kusner and Hernandez-Lobato, GANS for Sequences of Discrete Elements with the
 Gumbel-softmax Distribution, 2016 (https://arxiv.org/abs/1611.04051), as it is
 played since RelGAN (Nie et al., 2019): a language model is trained by
 likelihood, then against a convolutional discriminator by the relativistic loss,
-through draws that get sharper by a schedule.
+through draws whose slope may get sharper by a schedule.
 
 Differences from RelGAN: draws are exact one-hot rows of which only the
 derivative is a softmax's (straight-through), and through which it also runs
@@ -35,6 +35,7 @@ FILTERS = ((2, 300), (3, 300), (4, 300), (5, 300))
 """Widths and numbers of the discriminator's filters, RelGAN's."""
 
 _GENERATOR = 3  # folded into the key of its move
+_TEXT = 0  # and into that, for its texts
 
 
 def exponential_sharpening(
@@ -151,7 +152,8 @@ class _Game(TextGame):
     fake = one_hot_draws(
       self.generator,
       variables['generator'],
-      sharding.example_keys(own_key, batch),
+      # Folded twice: an example's number alone is also that of another use.
+      sharding.example_keys(jax.random.fold_in(own_key, _TEXT), batch),
       self.real(batch),
       beta,
     )
