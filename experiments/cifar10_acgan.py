@@ -52,6 +52,7 @@ def make_gan(config: Config) -> jgan.GAN:
     dropout=config.dropout,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

@@ -54,6 +54,7 @@ def make_gan(config: Config) -> jgan.GAN:
     discriminator_learning_rate=config.learning_rate,
     n_critic=config.n_critic,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
     **options,
   )
 

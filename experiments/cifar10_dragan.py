@@ -47,6 +47,7 @@ def make_gan(config: Config) -> jgan.GAN:
     width=config.width,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

@@ -48,6 +48,7 @@ def make_gan(config: Config) -> jgan.GAN:
     images=config.images,
     half_life=config.images // 4,
     augmentation=config.augmentation,
+    dtype=config.dtype,
   )
 
 

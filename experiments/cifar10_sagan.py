@@ -46,4 +46,5 @@ def make_gan(config: Config) -> jgan.GAN:
     discriminator_learning_rate=other,
     n_critic=config.n_critic,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )

@@ -68,6 +68,7 @@ def make_gan(config: Config) -> jgan.GAN:
     batch_size=config.batch_size,
     half_life=config.half_life,
     ramp_up=0.05,
+    dtype=config.dtype,
     **options,
   )
 

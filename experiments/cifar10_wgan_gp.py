@@ -37,4 +37,5 @@ def make_gan(config: Config) -> jgan.GAN:
     learning_rate=resnet.decayed(config, config.learning_rate),
     n_critic=config.n_critic,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )

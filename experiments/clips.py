@@ -57,6 +57,7 @@ def make_gan(config: Config) -> jgan.GAN:
     stills=config.stills,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

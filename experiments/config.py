@@ -20,7 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union
 
+import jax.numpy as jnp
 import tyro
+from jax.typing import DTypeLike
 
 from experiments.errors import UserError, building
 from experiments.files import write_json
@@ -37,6 +39,7 @@ FREE = (
   'best_by',
   'keep',
   'data_dir',
+  'steps_per_dispatch',
 )
 
 
@@ -67,14 +70,26 @@ class Config:
   """the score for best/"""
   keep: int = 2
   """newest checkpoints kept"""
+  steps_per_dispatch: int = 0
+  """0: 10, and 1 on CPUs"""
+  microbatches: int = 1
+  """parts of a batch, in turn"""
+  bfloat16: bool = False
+  """compute in it; params float32"""
 
   def __post_init__(self):
     for field in dataclasses.fields(Config):
       value = getattr(self, field.name)
-      least = 0 if field.name == 'evaluate_every' else 1
-      if field.name not in ('seed', 'best_by') and value < least:
+      least = 0 if field.name in ('evaluate_every', 'steps_per_dispatch') else 1
+      counts = type(value) is int and field.name != 'seed'
+      if counts and value < least:
         flag = '--' + field.name.replace('_', '-')
         raise ValueError(f'{flag} must be {least} or more, got {value}')
+
+  @property
+  def dtype(self) -> DTypeLike:
+    """Of the computation."""
+    return jnp.bfloat16 if self.bfloat16 else jnp.float32
 
 
 class Run(NamedTuple):

@@ -180,6 +180,7 @@ def make_gan(config: Config) -> jgan.GAN:
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
     privacy=private if config.dp_noise else None,
+    dtype=config.dtype,
   )
 
 

@@ -55,6 +55,7 @@ def make_gan(config: Config, x_channels: int, y_channels: int) -> jgan.GAN:
     pool_size=config.pool_size,
     learning_rate=rate,
     ema_decay=config.ema_decay or None,
+    dtype=config.dtype,
   )
 
 

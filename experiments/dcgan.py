@@ -48,5 +48,6 @@ def make_gan(
     width=config.width,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
     **options,
   )

@@ -70,6 +70,7 @@ def make_gan(config: Config) -> jgan.GAN:
     task_weight=config.task_weight,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

@@ -55,6 +55,7 @@ def make_gan(config: Config) -> jgan.GAN:
     path_weight=config.path_weight,
     batch_size=config.batch_size,
     half_life=config.half_life,
+    dtype=config.dtype,
   )
 
 

@@ -97,6 +97,7 @@ def arguments(config: Config) -> dict[str, Any]:
     'generator_learning_rate': config.generator_rate,
     'discriminator_learning_rate': config.discriminator_rate,
     'ema_decay': config.ema_decay,
+    'dtype': config.dtype,
   }
 
 

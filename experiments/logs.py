@@ -191,3 +191,30 @@ def duration(seconds: float) -> str:
   if minutes < 60:
     return f'{minutes}m{seconds:02}s'
   return f'{minutes // 60}h{minutes % 60:02}m'
+
+
+class Stopwatch(contextlib.AbstractContextManager):
+  """What share of the time was spent within it.
+
+  Args:
+    clock: Seconds since anything.
+  """
+
+  def __init__(self, clock: Callable[[], float] = time.perf_counter):
+    self._clock = clock
+    self._within = 0.0
+    self._since = self._entered = clock()
+
+  def __enter__(self):
+    self._entered = self._clock()
+    return self
+
+  def __exit__(self, *exception):
+    self._within += self._clock() - self._entered
+
+  def share(self) -> float:
+    """The share of the time since the last call, from 0 to 1."""
+    now = self._clock()
+    share = self._within / max(now - self._since, 1e-9)
+    self._within, self._since = 0.0, now
+    return share

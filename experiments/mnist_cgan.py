@@ -61,6 +61,7 @@ def make_gan(config: Config) -> jgan.GAN:
     penalty=penalty if config.gamma else None,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

@@ -41,6 +41,7 @@ def make_gan(config: Config) -> jgan.GAN:
     discriminator_width=config.width // 2,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

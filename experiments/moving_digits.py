@@ -120,6 +120,7 @@ def make_gan(config: Config) -> jgan.GAN:
     learning_rate=config.learning_rate,
     discriminator_learning_rate=config.discriminator_learning_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

@@ -90,6 +90,7 @@ def make_gan(config: Config) -> jgan.GAN:
     generator_learning_rate=config.generator_rate,
     discriminator_learning_rate=config.discriminator_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

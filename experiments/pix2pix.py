@@ -65,6 +65,7 @@ def make_gan(config: Config, resolution: int, channels: int) -> jgan.GAN:
     reconstruction_weight=config.l1_weight,
     learning_rate=rate,
     ema_decay=config.ema_decay or None,
+    dtype=config.dtype,
   )
 
 

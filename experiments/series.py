@@ -112,6 +112,7 @@ def make_gan(config: Config) -> jgan.GAN:
     generator_moves=config.generator_moves,
     learning_rate=config.learning_rate,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

@@ -71,11 +71,12 @@ def make_gan(config: Config) -> jgan.GAN:
 
   relativistic, other = jgan.losses.relativistic, jgan.losses.non_saturating
   return jgan.standard_gan(
-    Generator(32, 3, config.width),
+    Generator(32, 3, config.width, dtype=config.dtype),
     Discriminator(
       config.width,
       batch_norm=config.gamma == 0,
       logit_bias=not config.relativistic,
+      dtype=config.dtype,
     ),
     loss=relativistic if config.relativistic else other,
     penalty=penalty if config.gamma else None,

@@ -46,8 +46,10 @@ def make_gan(config: Config) -> jgan.GAN:
     return optax.adam(config.learning_rate, b1=0, b2=0.9)
 
   return jgan.standard_gan(
-    Generator(32, 3, config.width),
-    Discriminator(config.width, batch_norm=False, logit_bias=False),
+    Generator(32, 3, config.width, dtype=config.dtype),
+    Discriminator(
+      config.width, batch_norm=False, logit_bias=False, dtype=config.dtype
+    ),
     loss=jgan.losses.wasserstein,
     penalty=penalty,
     n_critic=config.n_critic,

@@ -76,6 +76,7 @@ def make_gan(config: Config) -> jgan.GAN:
     discriminator_learning_rate=config.discriminator_learning_rate,
     n_critic=config.n_critic,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jgan
@@ -74,8 +75,9 @@ from experiments import (
 from experiments import config as configs
 from experiments.checkpoints import Checkpoints
 from experiments.errors import UserError, building, reported
+from experiments.feed import Feed, feed
 from experiments.files import write_batch, write_json
-from experiments.logs import Log, Progress
+from experiments.logs import Log, Progress, Stopwatch
 from experiments.sampler import Sampler, Samples
 from experiments.signals import stop_signals
 
@@ -143,6 +145,7 @@ class Task(NamedTuple):
   modality: modality.Modality
   mesh: jax.sharding.Mesh
   key: jax.Array  # the run's
+  form: jgan.Batch  # shapes of a batch, as the source gives it
   state: jgan.TrainState  # its shapes and shardings
 
 
@@ -155,23 +158,57 @@ def build(run: configs.Run) -> Task:
       f'--batch-size={config.batch_size} does not divide over the {mesh.size} '
       'devices of this machine'
     )
+  if config.batch_size % (parts := mesh.size * config.microbatches):
+    raise UserError(
+      f'--batch-size={config.batch_size} does not divide into '
+      f'--microbatches={config.microbatches} on each of {mesh.size} devices: '
+      f'it must be a multiple of {parts}'
+    )
   known = scoring.names(experiment)
   if config.best_by not in known:
     raise UserError(f'--best-by={config.best_by} is none of {", ".join(known)}')
   key = jax.random.key(config.seed)
   with building():
-    gan, source = experiment.make_gan(config), experiment.make_data(config)
+    gan = in_parts(experiment.make_gan(config), config.microbatches)
+    source = experiment.make_data(config)
     batch = data.batch(source, config.seed, 0, config.batch_size)
     shown = modality.of(experiment, config, batch)
-    batch = data.to_float(batch)
-    shapes = jax.eval_shape(functools.partial(jgan.init, gan), key, batch)
+    form = jax.eval_shape(lambda: batch)
+    state = jax.eval_shape(functools.partial(first_state, gan, form), key)
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
       x.shape, x.dtype, sharding=jgan.sharding.replicated(mesh)
     ),
-    shapes,
+    state,
   )
-  return Task(gan, source, shown, mesh, key, state)
+  return Task(gan, source, shown, mesh, key, form, state)
+
+
+def in_parts(gan: jgan.GAN, count: int) -> jgan.GAN:
+  """The game with each player's gradient a mean over so many microbatches.
+
+  Raises:
+    UserError: a player has its own way to differentiate.
+  """
+  if count == 1:
+    return gan
+  for player in gan.players:
+    if player.gradient is not jgan.gradients.whole:
+      raise UserError(
+        f'--microbatches={count}: the {player.label} takes its gradients in '
+        'its own way, such as example by example for privacy; leave it at 1'
+      )
+  gradient = jgan.gradients.microbatches(count)
+  players = (player._replace(gradient=gradient) for player in gan.players)
+  return gan._replace(players=tuple(players))
+
+
+def first_state(
+  gan: jgan.GAN, form: jgan.Batch, key: jax.Array
+) -> jgan.TrainState:
+  """The state before the first step, of batches of this form."""
+  batch = {name: jnp.zeros(x.shape, x.dtype) for name, x in form.items()}
+  return jgan.init(gan, key, data.to_float(batch))
 
 
 def train(run: configs.Run) -> jgan.TrainState:
@@ -198,14 +235,22 @@ def train(run: configs.Run) -> jgan.TrainState:
     )
     start, state = restored_or_new(task, checkpoints, config)
     configs.save(run)
-    write_batch(run.workdir, device_batch(task, config, 0))
+    write_batch(run.workdir, task.form)
     if start >= config.steps:
       print(
         f'{run.workdir} is finished, with {start} steps. For more: --steps.'
       )
       return state
     log = stack.enter_context(Log(run.workdir, start))
-    program = step_programs(task, config)
+    batches = feed(
+      task.source,
+      task.mesh,
+      config.seed,
+      config.batch_size,
+      range(start, config.steps),
+      dispatched(config),
+    )
+    program = step_programs(task, batches)
     describe(run, task, start, program)
     evaluate = config.evaluate_every and evaluator(run, task, log, stack)
     if start == 0:
@@ -219,17 +264,18 @@ def train(run: configs.Run) -> jgan.TrainState:
         unit=task.modality.unit,
       )
     )
-    played, hurry = [], None
-    for step in range(start, config.steps):
-      batch = device_batch(task, config, step)
-      moves = jgan.moves(task.gan, step)
-      state, metrics = program(moves)(state, batch, task.key)
-      played.append(metrics)
-      jax.block_until_ready(played[-2:][0])  # one step ahead, no further
-      done, hurry, losses = step + 1, stopped(), None
+    done, played, waiting, hurry = start, [], Stopwatch(), None
+    while done < config.steps and not hurry:
+      moves = next_moves(task.gan, config, done)
+      with waiting:
+        inputs = batches.inputs(len(moves))
+      state, metrics = program(moves)(state, batches.stored, inputs, task.key)
+      played.append((len(moves), metrics))
+      jax.block_until_ready(played[-2:][0])  # one ahead, no further
+      done, hurry, losses = done + len(moves), stopped(), None
       last = done == config.steps or hurry
       if done % config.log_every == 0 or last:
-        losses = write_metrics(log, done, played)
+        losses = write_metrics(log, done, played, waiting.share())
         played = []
       if done % config.sample_every == 0 or last:
         write_samples(run, task, state, done, log)
@@ -238,8 +284,6 @@ def train(run: configs.Run) -> jgan.TrainState:
       if evaluate and done % config.evaluate_every == 0:
         progress.say(evaluate(done, state))
       progress.update(done, losses)
-      if hurry:
-        break
     checkpoints.wait()
     progress.close()
     if done < config.steps:
@@ -260,37 +304,80 @@ def restored_or_new(
   if restored is not None:
     return restored
   make = jax.jit(
-    functools.partial(jgan.init, task.gan),
+    functools.partial(first_state, task.gan, task.form),
     out_shardings=jgan.sharding.replicated(task.mesh),
   )
-  return 0, make(task.key, data.to_float(device_batch(task, config, 0)))
+  return 0, make(task.key)
 
 
-def device_batch(task: Task, config: configs.Config, step: int) -> jgan.Batch:
-  """Batch number `step` of the run, divided over the devices."""
-  batch = data.batch(task.source, config.seed, step, config.batch_size)
-  return jax.device_put(batch, jgan.sharding.over_examples(task.mesh))
+def next_moves(
+  gan: jgan.GAN, config: configs.Config, step: int
+) -> tuple[tuple[str, ...], ...]:
+  """Who moves in each step of the next dispatch: of several steps, or of one.
+
+  Several are whole cycles of moves from the beginning of one, so that they are
+  one program, and end no later than anything else is due.
+  """
+  often = [
+    config.log_every,
+    config.sample_every,
+    config.save_every,
+    config.evaluate_every or config.steps,
+  ]
+  due = min(config.steps, *(step + every - step % every for every in often))
+  cycle = cycle_length(gan.players) or 1
+  count = -(-dispatched(config) // cycle) * cycle
+  if step % cycle == 0 and step + count <= due:
+    several = tuple(jgan.moves(gan, step + i) for i in range(count))
+    if cycle_length(gan.players) or len(set(several)) == 1:
+      return several
+  return (jgan.moves(gan, step),)
+
+
+def dispatched(config: configs.Config) -> int:
+  """Steps in a dispatch, if not given: one on a CPU, whose kernel gradients
+  would be slow in a loop and longer to compile without one."""
+  by_default = 1 if jax.default_backend() == 'cpu' else 10
+  return config.steps_per_dispatch or by_default
+
+
+def cycle_length(players: Sequence[jgan.Player]) -> int | None:
+  """Steps after which the moves repeat; None where a predicate decides."""
+  if any(callable(player.every) for player in players):
+    return None
+  return math.lcm(*(player.every for player in players))
 
 
 def step_programs(
-  task: Task, config: configs.Config
-) -> Callable[[tuple[str, ...]], jax.stages.Compiled]:
-  """The compiled step by who moves, each made when it is first asked for.
+  task: Task, batches: Feed
+) -> Callable[[Sequence[tuple[str, ...]]], jax.stages.Compiled]:
+  """The compiled steps by who moves in each, made when they are asked for.
 
   A small program for each pattern of moves, since a condition around
   convolutions inside of one is slow on CPUs.
   """
 
-  def step(state, batch, key, moves):
-    batch = data.to_float(batch)
-    return jgan.train_step(task.gan, state, batch, key, moves=moves)
+  def steps(state, stored, inputs, key, moves):
+    first = state.step
 
-  jitted = jax.jit(step, static_argnames='moves', donate_argnames='state')
-  arguments = task.state, device_batch(task, config, 0), task.key
+    def batch(step):
+      own = jax.tree.map(lambda x: x[step - first], inputs)
+      return data.to_float(batches.read(stored, own))
+
+    if len(moves) == 1:
+      return jgan.train_step(task.gan, state, batch(first), key, moves=moves[0])
+    cycle = moves[: cycle_length(task.gan.players) or 1]
+    return jgan.train_steps(
+      task.gan, state, batch, key, count=len(moves), moves=cycle
+    )
+
+  jitted = jax.jit(steps, static_argnames='moves', donate_argnames='state')
 
   @functools.cache
   def program(moves):
-    return jitted.lower(*arguments, moves=moves).compile()
+    inputs = batches.form(len(moves))
+    lowered = jitted.lower(task.state, batches.stored, inputs, task.key, moves)
+    return lowered.compile()
 
   return program
 
@@ -299,7 +386,7 @@ def describe(
   run: configs.Run,
   task: Task,
   start: int,
-  program: Callable[[tuple[str, ...]], jax.stages.Compiled],
+  program: Callable[[Sequence[tuple[str, ...]]], jax.stages.Compiled],
 ) -> None:
   """Prints what will run; compiles the steps for it."""
   config, players = run.config, task.gan.players
@@ -323,7 +410,7 @@ def describe(
     turns = f', {share * config.steps:,.0f} moves' if share < 1 else ''
     print(f'  {player.label}: {size:,} parameters{turns}')
   flops = sum(
-    n * program(moves).cost_analysis().get('flops', math.nan)
+    n * program((moves,)).cost_analysis().get('flops', math.nan)
     for moves, n in left.items()
   )
   kind = jax.devices()[0].device_kind
@@ -349,25 +436,35 @@ def told_by(players: Sequence[jgan.Player], start: int, steps: int) -> range:
   A cycle of them; all that are left where a predicate decides, such as the
   phases of a training.
   """
-  if any(callable(player.every) for player in players):
-    return range(start, steps)
-  return range(start, start + math.lcm(*(player.every for player in players)))
+  cycle = cycle_length(players)
+  return range(start, steps if cycle is None else start + cycle)
 
 
 def write_metrics(
-  log: Log, done: int, played: Sequence[jgan.Metrics]
+  log: Log,
+  done: int,
+  played: Sequence[tuple[int, jgan.Metrics]],
+  waited: float,
 ) -> dict[str, float]:
   """Logs the averages over the steps played; returns each player's loss.
+
+  Args:
+    log: where they go.
+    done: steps of the run so far.
+    played: of each dispatch the number of its steps, and their averages.
+    waited: share of the time in which the loop waited for batches; logged as
+      'input_wait'. The devices may have computed meanwhile.
 
   Raises:
     UserError: a loss is not finite, and no later state can be.
   """
-  stacked = {
-    name: np.stack([metrics[name] for metrics in jax.device_get(played)])
-    for name in played[0]
+  counts, metrics = zip(*jax.device_get(played), strict=True)
+  each = {
+    name: np.repeat([values[name] for values in metrics], counts)
+    for name in metrics[0]
   }
-  means = {k: float(v) for k, v in jgan.average_metrics(stacked).items()}
-  log.write(done, means)
+  means = {k: float(v) for k, v in jgan.average_metrics(each).items()}
+  log.write(done, {**means, 'input_wait': waited})
   losses = {
     name.removesuffix('/loss'): value
     for name, value in means.items()

@@ -56,6 +56,7 @@ def make_gan(config: Config) -> jgan.GAN:
     learning_rate=config.learning_rate,
     n_critic=config.n_critic,
     ema_decay=config.ema_decay,
+    dtype=config.dtype,
   )
 
 

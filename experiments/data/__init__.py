@@ -6,6 +6,7 @@ What ends in `_source` leaves its pictures where they are until asked for.
 from experiments.data.batches import (
   Arrays,
   Drawing,
+  Resident,
   Rows,
   Source,
   batch,
@@ -53,6 +54,7 @@ __all__ = [
   'MovingDigits',
   'Numbers',
   'Pairs',
+  'Resident',
   'Rows',
   'Source',
   'Table',

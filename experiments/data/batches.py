@@ -10,6 +10,10 @@ from typing import Protocol
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike as Array
+from jaxtyping import PyTree
+
+ALL = slice(None)
 
 
 class Source(Protocol):
@@ -38,7 +42,32 @@ class Drawing(Source, Protocol):
     ...
 
 
-class Arrays:
+class Resident:
+  """A source whose examples are a traceable function of arrays in memory.
+
+  So the arrays may lie on a device, and a compiled program takes its batches
+  from them there.
+
+  Attributes:
+    arrays: a tree of arrays.
+  """
+
+  arrays: PyTree
+
+  def take(self, arrays: PyTree, indices: Array) -> dict[str, Array]:
+    """Returns the examples at these positions, stacked along axis 0.
+
+    Args:
+      arrays: `self.arrays`, of numpy or of jax.
+      indices: positions [n], likewise.
+    """
+    raise NotImplementedError
+
+  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    return self.take(self.arrays, indices)
+
+
+class Arrays(Resident):
   """A source in memory: arrays whose leading axis is the examples.
 
   Args:
@@ -60,8 +89,8 @@ class Arrays:
   def __len__(self) -> int:
     return len(next(iter(self.arrays.values())))
 
-  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: array[indices] for name, array in self.arrays.items()}
+  def take(self, arrays, indices):
+    return {name: array[indices] for name, array in arrays.items()}
 
 
 class Rows:
@@ -92,11 +121,26 @@ class _Mirrored:
     return 2 * len(self.source)
 
   def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-    flipped, positions = np.divmod(indices, len(self.source))
-    examples = self.source[positions]
+    return self.mirror(self.source.__getitem__, indices)
+
+  def mirror(self, examples_at, indices):
+    flipped, positions = divmod(indices, len(self.source))
+    examples = examples_at(positions)
     image = examples['image']
+    where = image.__array_namespace__().where
     flipped = flipped.astype(bool)[:, None, None, None]
-    return {**examples, 'image': np.where(flipped, image[:, :, ::-1], image)}
+    return {**examples, 'image': where(flipped, image[:, :, ::-1], image)}
+
+
+class _MirroredResident(_Mirrored, Resident):
+  """The same of a source that may lie on a device."""
+
+  def __init__(self, source: Resident):
+    super().__init__(source)
+    self.arrays = source.arrays
+
+  def take(self, arrays, indices):
+    return self.mirror(functools.partial(self.source.take, arrays), indices)
 
 
 def mirrored(source: Source) -> Source:
@@ -112,7 +156,8 @@ def mirrored(source: Source) -> Source:
     A source where example `len(source) + i` is example `i` with its picture
     flipped left to right.
   """
-  return _Mirrored(source)
+  kind = _MirroredResident if isinstance(source, Resident) else _Mirrored
+  return kind(source)
 
 
 # A batch straddles two epochs as a rule; one more serves a second reader.
@@ -156,7 +201,11 @@ def indices(seed: int, step: int, batch_size: int, size: int) -> np.ndarray:
 
 
 def batch(
-  source: Source, seed: int, step: int, batch_size: int
+  source: Source,
+  seed: int,
+  step: int,
+  batch_size: int,
+  rows: slice = ALL,
 ) -> dict[str, np.ndarray]:
   """Returns batch number `step` of a run.
 
@@ -165,15 +214,17 @@ def batch(
     seed: the run's seed, at least 0.
     step: number of the batch, from 0.
     batch_size: number of examples in it.
+    rows: those to return, all by default. Of a `Drawing` all are made.
 
   Returns:
     The stacked examples, and 'index', int32 [batch_size]: the number of each
     example in the global batch, by which its randomness is keyed.
   """
-  number = np.arange(batch_size, dtype=np.int32)
+  number = np.arange(batch_size, dtype=np.int32)[rows]
   if hasattr(source, 'draw'):
-    return {**source.draw(seed, step, batch_size), 'index': number}
-  positions = indices(seed, step, batch_size, len(source))
+    drawn = source.draw(seed, step, batch_size)
+    return {**{name: x[rows] for name, x in drawn.items()}, 'index': number}
+  positions = indices(seed, step, batch_size, len(source))[rows]
   return {**source[positions], 'index': number}
 
 

@@ -1,8 +1,10 @@
 """Stacked MNIST: three digits as the colours of a picture, a thousand modes."""
 
+import functools
+
 import numpy as np
 
-from experiments.data.batches import Source
+from experiments.data.batches import Resident, Source
 
 
 class _Stacked:
@@ -15,12 +17,29 @@ class _Stacked:
     return len(self.positions)
 
   def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-    digits = [self.source[rows] for rows in self.positions[indices].T]
-    red, green, blue = (digit['label'] for digit in digits)
-    return {
-      'image': np.concatenate([digit['image'] for digit in digits], -1),
-      'label': 100 * red + 10 * green + blue,
-    }
+    return _stack(map(self.source.__getitem__, self.positions[indices].T))
+
+
+class _StackedResident(_Stacked, Resident):
+  """The same of digits that may lie on a device."""
+
+  def __init__(self, source: Resident, positions: np.ndarray):
+    super().__init__(source, positions)
+    self.arrays = {'digits': source.arrays, 'positions': positions}
+
+  def take(self, arrays, indices):
+    take = functools.partial(self.source.take, arrays['digits'])
+    return _stack(map(take, arrays['positions'][indices].T))
+
+
+def _stack(digits):
+  digits = list(digits)
+  images = [digit['image'] for digit in digits]
+  red, green, blue = (digit['label'] for digit in digits)
+  return {
+    'image': images[0].__array_namespace__().concat(images, axis=-1),
+    'label': 100 * red + 10 * green + blue,
+  }
 
 
 def stacked(source: Source, size: int = 128_000, seed: int = 0) -> Source:
@@ -53,4 +72,5 @@ def stacked(source: Source, size: int = 128_000, seed: int = 0) -> Source:
       f'got {form}.'
     )
   positions = np.random.default_rng(seed).integers(len(source), size=(size, 3))
-  return _Stacked(source, positions)
+  kind = _StackedResident if isinstance(source, Resident) else _Stacked
+  return kind(source, positions.astype(np.int32))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
-from experiments.logs import Log, Progress, duration
+from experiments.logs import Log, Progress, Stopwatch, duration
 
 
 def lines(workdir):
@@ -220,3 +220,14 @@ def test_estimates_the_whole_after_ten_steps():
     clock.now += 2
   # Known at step 11: 89 steps of 2 s are left.
   assert stream.getvalue() == 'about 2m58s to go\n'
+
+
+def test_stopwatch_tells_the_share_since_it_was_asked():
+  times = iter([0.0, 1.0, 3.0, 8.0, 10.0, 11.0, 12.0])
+  watch = Stopwatch(clock=lambda: next(times))
+  with watch:  # from 1 to 3
+    pass
+  assert watch.share() == 2 / 8
+  with watch:  # from 10 to 11
+    pass
+  assert watch.share() == 1 / 4

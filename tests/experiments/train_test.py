@@ -62,8 +62,11 @@ def whole(tmp_path_factory):
 
 
 def lines(workdir):
+  """The metrics that a run repeats; what it waited is of the machine."""
   text = (workdir / 'metrics.jsonl').read_text()
-  return [json.loads(line) for line in text.splitlines()]
+  told = [json.loads(line) for line in text.splitlines()]
+  assert all(0 <= line.pop('input_wait') <= 1 for line in told)
+  return told
 
 
 def arrays(workdir):
@@ -329,6 +332,80 @@ def test_eight_devices_play_the_same_run(whole, tmp_path, cache):
   assert 'on each of 8 cpu' in process.stdout
   for name, value in lines(tmp_path)[0].items():
     assert value == pytest.approx(lines(whole)[0][name], rel=1e-3), name
+
+
+def test_several_steps_in_a_dispatch_play_the_same_run(whole, tmp_path):
+  run(tmp_path, '--steps=7', '--steps-per-dispatch=2', '--log-every=4')
+  told = lines(tmp_path)
+  assert [line['step'] for line in told] == [4, 7]
+  of_two = lines(whole)[:2]
+  for name, value in told[0].items():
+    mean = sum(line[name] for line in of_two) / 2
+    expected = 4 if name == 'step' else mean
+    assert value == pytest.approx(expected, rel=1e-3), name
+  run(tmp_path, '--steps=8', '--log-every=4')  # goes on otherwise
+  step, _ = arrays(tmp_path)
+  assert step == 8
+  assert lines(tmp_path)[-1]['generator/loss'] == pytest.approx(
+    lines(whole)[-1]['generator/loss'], rel=0.1
+  )
+
+
+def test_dispatches_are_whole_cycles_and_end_when_something_is_due():
+  def lengths(every, steps_per_dispatch, **often):
+    player = jgan.Player('a', None, None, every)
+    config = train.configs.Config(
+      steps=20,
+      batch_size=1,
+      steps_per_dispatch=steps_per_dispatch,
+      **often,
+    )
+    gan, step, found = jgan.GAN(None, (player,), None), 0, []
+    while step < config.steps:
+      found.append(len(train.next_moves(gan, config, step)))
+      step += found[-1]
+    return found
+
+  assert lengths(1, 0) == [1] * 20  # on a CPU
+  assert lengths(1, 8) == [8, 8, 1, 1, 1, 1]
+  assert lengths(3, 4) == [6, 6, 6, 1, 1]
+  assert lengths(1, 8, log_every=10) == [8, 1, 1, 8, 1, 1]
+  assert lengths(1, 6, evaluate_every=10) == [6, 1, 1, 1, 1] * 2
+  phases = [7, 1, 1, 7, 1, 1, 1, 1]
+  assert lengths(lambda step: step >= 9, 7) == phases
+  moves = [(), (), ('a',)]
+  gan = jgan.GAN(None, (jgan.Player('a', None, None, 3),), None)
+  config = train.configs.Config(steps=20, batch_size=1, steps_per_dispatch=4)
+  assert train.next_moves(gan, config, 6) == tuple(moves * 2)
+
+
+def test_microbatches_and_bfloat16_are_a_flag_each(whole, tmp_path, capsys):
+  run(tmp_path, '--steps=2', '--microbatches=2', '--bfloat16')
+  task = train.build(train.configs.load(tmp_path, train.EXPERIMENTS))
+  assert (
+    'bf16'
+    in jax.make_jaxpr(task.gan.sample)(
+      task.state.variables,
+      {'index': np.arange(2), 'label': np.arange(2)},
+      task.key,
+    ).pretty_print()
+  )
+  (told,) = lines(tmp_path)
+  first = lines(whole)[0]
+  # BatchNorm sees half a batch at a time, and bfloat16 rounds.
+  assert told['generator/loss'] == pytest.approx(
+    first['generator/loss'], rel=0.3
+  )
+  with pytest.raises(SystemExit):
+    run(tmp_path / 'odd', '--steps=2', '--microbatches=3')
+  assert 'it must be a multiple of 3' in capsys.readouterr().err
+
+
+def test_gradients_of_their_own_kind_are_not_taken_in_parts():
+  private = jgan.gradients.per_example(1.0, 1.0)
+  player = jgan.Player('critic', None, None, gradient=private)
+  with pytest.raises(train.UserError, match='the critic takes its gradients'):
+    train.in_parts(jgan.GAN(None, (player,), None), 2)
 
 
 def test_steps_that_tell_who_moves_how_often():
