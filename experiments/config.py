@@ -74,7 +74,7 @@ class Config:
   """0: 10, and 1 on CPUs"""
   microbatches: int = 1
   """parts of a batch, in turn"""
-  bfloat16: bool = False
+  bfloat16: tyro.conf.FlagCreatePairsOff[bool] = False
   """compute in it; params float32"""
 
   def __post_init__(self):
