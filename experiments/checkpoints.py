@@ -156,13 +156,20 @@ class Checkpoints(contextlib.AbstractContextManager):
   def _open(self):
     if self._manager is None:
       ocp = _orbax()
+      alone = jax.process_index()  # of several processes, one has checkpoints
+      if self._keep is not None:
+        self._directory.mkdir(parents=True, exist_ok=True)
       options = ocp.CheckpointManagerOptions(
         max_to_keep=self._keep,
         read_only=self._keep is None,
+        create=False,  # orbax does not for one process of several
         cleanup_tmp_directories=True,  # what a kill during a save left
         # Otherwise a directory that cannot be made hangs the exit: threads
         # wait ten minutes for it.
         async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+          primary_host=alone, active_processes={alone}
+        ),
       )
       self._manager = ocp.CheckpointManager(
         self._directory, options=options, handler_registry=_handlers()

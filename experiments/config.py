@@ -93,11 +93,19 @@ class Config:
 
 
 class Run(NamedTuple):
-  """What a command was asked to do: which experiment, where, how."""
+  """What a command was asked to do: which experiment, where, how.
+
+  Attributes:
+    name: of the experiment.
+    workdir: where all is kept.
+    config: its numbers.
+    distributed: whether there are other processes to join.
+  """
 
   name: str
   workdir: Path
   config: Config
+  distributed: bool = False
 
 
 C = TypeVar('C', bound=Config)
@@ -115,6 +123,8 @@ class _Place:
     str | None, tyro.conf.arg(metavar='FILE', help_behavior_hint='')
   ] = None
   """config.json of a run to repeat; flags prevail"""
+  distributed: tyro.conf.FlagCreatePairsOff[bool] = False
+  """join the other processes of the run"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,7 +175,7 @@ def parse(
         numbers=stored.config if stored else tyro.MISSING_NONPROP
       ),
     )
-  return Run(name, _path(place.workdir), command.numbers)
+  return Run(name, _path(place.workdir), command.numbers, place.distributed)
 
 
 def _split(

@@ -62,16 +62,17 @@ def make_data(config: Config) -> data.Source:
   return data.mirrored(source) if config.mirror else source
 
 
-def _in_levels(source: data.Arrays, config: Config) -> data.Source:
+def _in_levels(source: data.Source, config: Config) -> data.Source:
   """The pictures with --levels as black and white, if they have 16 bits."""
-  images, levels = source.arrays['image'], config.levels
-  if images.dtype != np.uint16:
+  levels = config.levels
+  if source[np.arange(1)]['image'].dtype != np.uint16:
     if levels:
       raise ValueError(
         '--levels is for 16-bit grey, which all pictures must be, and for '
         f'--channels=1; those of {config.path} are taken as 8 bits'
       )
     return source
+  images = source.arrays['image']
   low, high = int(images.min()), int(images.max())
   if levels is None and high - low < 2**14:
     # A network that ends in tanh would have to keep to a corner of it.

@@ -59,6 +59,7 @@ from experiments import (
   openmoji_pix2pix,
   oracle_seqgan,
   paired,
+  processes,
   scoring,
   series,
   sounds,
@@ -75,11 +76,10 @@ from experiments import (
 from experiments import config as configs
 from experiments.checkpoints import Checkpoints
 from experiments.errors import UserError, building, reported
-from experiments.feed import Feed, feed
+from experiments.feed import Feed, feed, put
 from experiments.files import write_batch, write_json
 from experiments.logs import Log, Progress, Stopwatch
 from experiments.sampler import Sampler, Samples
-from experiments.signals import stop_signals
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
   'digits': digits,
@@ -134,7 +134,13 @@ def main(argv: Sequence[str] | None = None) -> None:
   """The command; `argv` in place of the words of the command line."""
   argv = sys.argv[1:] if argv is None else argv
   cache_compiled_programs()
-  train(configs.parse(argv, EXPERIMENTS, DEFAULT))
+  run = configs.parse(argv, EXPERIMENTS, DEFAULT)
+  if not run.distributed:
+    train(run)
+    return
+  processes.join()
+  with processes.leaving_together():
+    train(run)
 
 
 class Task(NamedTuple):
@@ -156,7 +162,7 @@ def build(run: configs.Run) -> Task:
   if config.batch_size % mesh.size:
     raise UserError(
       f'--batch-size={config.batch_size} does not divide over the {mesh.size} '
-      'devices of this machine'
+      'devices'
     )
   if config.batch_size % (parts := mesh.size * config.microbatches):
     raise UserError(
@@ -167,7 +173,8 @@ def build(run: configs.Run) -> Task:
   known = scoring.names(experiment)
   if config.best_by not in known:
     raise UserError(f'--best-by={config.best_by} is none of {", ".join(known)}')
-  key = jax.random.key(config.seed)
+  everywhere = jgan.sharding.replicated(mesh)
+  key = jax.jit(jax.random.key, out_shardings=everywhere)(config.seed)
   with building():
     gan = in_parts(experiment.make_gan(config), config.microbatches)
     source = experiment.make_data(config)
@@ -176,9 +183,7 @@ def build(run: configs.Run) -> Task:
     form = jax.eval_shape(lambda: batch)
     state = jax.eval_shape(functools.partial(first_state, gan, form), key)
   state = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(
-      x.shape, x.dtype, sharding=jgan.sharding.replicated(mesh)
-    ),
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
     state,
   )
   return Task(gan, source, shown, mesh, key, form, state)
@@ -227,21 +232,23 @@ def train(run: configs.Run) -> jgan.TrainState:
   config = run.config
   configs.check_resume(run)
   task = build(run)
-  configs.writable(run.workdir)
   with contextlib.ExitStack() as stack:
-    stopped = stack.enter_context(stop_signals())
+    workdir = stack.enter_context(processes.own_workdir(run.workdir))
+    run = run._replace(workdir=workdir)
+    configs.writable(workdir)
+    stopped = stack.enter_context(processes.stop_signals())
     checkpoints = stack.enter_context(
-      Checkpoints(run.workdir / 'checkpoints', config.keep)
+      Checkpoints(workdir / 'checkpoints', config.keep)
     )
-    start, state = restored_or_new(task, checkpoints, config)
+    start, state = restored_or_new(task, checkpoints)
     configs.save(run)
-    write_batch(run.workdir, task.form)
+    write_batch(workdir, task.form)
     if start >= config.steps:
       print(
         f'{run.workdir} is finished, with {start} steps. For more: --steps.'
       )
       return state
-    log = stack.enter_context(Log(run.workdir, start))
+    log = stack.enter_context(Log(workdir, start))
     batches = feed(
       task.source,
       task.mesh,
@@ -279,7 +286,7 @@ def train(run: configs.Run) -> jgan.TrainState:
         played = []
       if done % config.sample_every == 0 or last:
         write_samples(run, task, state, done, log)
-      if done % config.save_every == 0 or last:
+      if processes.is_first() and (done % config.save_every == 0 or last):
         checkpoints.save(done, state)
       if evaluate and done % config.evaluate_every == 0:
         progress.say(evaluate(done, state))
@@ -296,16 +303,21 @@ def train(run: configs.Run) -> jgan.TrainState:
 
 
 def restored_or_new(
-  task: Task, checkpoints: Checkpoints, config: configs.Config
+  task: Task, checkpoints: Checkpoints
 ) -> tuple[int, jgan.TrainState]:
   """The step and the state to go on from, on every device."""
-  with building():
-    restored = checkpoints.restore(task.state)
-  if restored is not None:
-    return restored
+  everywhere = jgan.sharding.replicated(task.mesh)
+  form = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), task.state)
+  restored = None
+  if processes.is_first():
+    with building():
+      restored = checkpoints.restore(form)
+  step, state = processes.from_first(restored or (-1, form))
+  if step >= 0:
+    return int(step), put(state, everywhere)
   make = jax.jit(
     functools.partial(first_state, task.gan, task.form),
-    out_shardings=jgan.sharding.replicated(task.mesh),
+    out_shardings=everywhere,
   )
   return 0, make(task.key)
 
@@ -371,7 +383,12 @@ def step_programs(
       task.gan, state, batch, key, count=len(moves), moves=cycle
     )
 
-  jitted = jax.jit(steps, static_argnames='moves', donate_argnames='state')
+  jitted = jax.jit(
+    steps,
+    static_argnames='moves',
+    donate_argnames='state',
+    out_shardings=jgan.sharding.replicated(task.mesh),
+  )
 
   @functools.cache
   def program(moves):
@@ -565,7 +582,7 @@ def sampler(run: configs.Run, gan: jgan.GAN, state: jgan.TrainState) -> Sampler:
   own = getattr(EXPERIMENTS[run.name], 'make_conditions', None)
   return Sampler(
     gan,
-    state,
+    processes.local(state),
     num_classes=getattr(run.config, 'num_classes', 0),
     make_conditions=own and functools.partial(own, run.config),
   )

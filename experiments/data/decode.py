@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from experiments.data.batches import to_uint8
 
-# Whole sets are kept in memory; more than this does not fit a common machine.
+# Sets up to this size are kept in memory; others are read as they are needed.
 MAX_BYTES = 8 * 2**30
 
 _TASK = 8  # pictures that a thread decodes before it asks for more
@@ -61,6 +61,11 @@ def chunks(count: int) -> Iterator[np.ndarray]:
     yield np.arange(start, min(start + _CHUNK, count))
 
 
+def fits(source: Decoded) -> bool:
+  """Whether all pictures together take at most MAX_BYTES."""
+  return _size(source.count, source.shape, source.dtype) <= MAX_BYTES
+
+
 def in_memory(who: str, source: Decoded) -> dict[str, np.ndarray]:
   """Returns all arrays of a source, with a progress bar on a terminal.
 
@@ -91,7 +96,7 @@ def empty(
   Raises:
     ValueError: they would take more than MAX_BYTES of memory.
   """
-  size = count * math.prod(shape) * np.dtype(dtype).itemsize
+  size = _size(count, shape, dtype)
   if size > MAX_BYTES:
     raise ValueError(
       f'{who}: {count} pictures of {"x".join(map(str, shape))} take '
@@ -99,6 +104,10 @@ def empty(
       'held in memory: use a lower resolution or fewer pictures.'
     )
   return np.empty((count, *shape), dtype)
+
+
+def _size(count, shape, dtype) -> int:
+  return count * math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def flat(image: Image.Image, channels: int) -> Image.Image:

@@ -36,7 +36,7 @@ class Header(NamedTuple):
 
 def folder(
   path: str | os.PathLike, resolution: Resolution, channels: int | None = None
-) -> tuple[Arrays, tuple[str, ...]]:
+) -> tuple[Arrays | decode.Decoded, tuple[str, ...]]:
   """Returns every picture under a folder, cropped to one size.
 
   Reads files of the SUFFIXES in any case, sorted by path; an animation gives
@@ -44,6 +44,9 @@ def folder(
   over. The EXIF rotation is applied, and transparency laid over white. Then the
   largest central part of the height's ratio to the width is resized with
   antialiasing; what has the size already keeps every level.
+
+  What would take more than `decode.MAX_BYTES` of memory is left in its files,
+  and decoded whenever it is asked for.
 
   Where all are 16-bit grey, and colour is not asked for, so are the arrays.
   Among others 16-bit grey is scaled to 8 bits, and a line on stderr says so.
@@ -64,7 +67,7 @@ def folder(
     FileNotFoundError: there is no such folder, or no picture in it.
     NotADirectoryError: the path is a file.
     ValueError: an argument is out of range, a picture cannot be read, or
-      together they would not fit into memory.
+      together those of 16 bits would not fit into memory.
   """
   if min(_sides(resolution)) < 1 or channels not in (None, 1, 3):
     raise ValueError(
@@ -75,6 +78,8 @@ def folder(
   deep = _all_deep(files, channels)
   channels_read = 1 if deep else channels or 3
   source, names = _source(path, files, resolution, channels_read, deep)
+  if not deep and not decode.fits(source):
+    return (_grey_if_all(source) if channels is None else source), names
   arrays = decode.in_memory('folder', source)
   unasked = channels is None and not deep
   if unasked and all(map(_is_grey, arrays['image'])):
@@ -103,6 +108,11 @@ def folder_source(
     sizes = [header.size for header in _headers(files)]
     resolution = sizes[0] if len(set(sizes)) == 1 else min(sizes[0])
   source, _ = _source(path, files, resolution, 3)
+  return _grey_if_all(source)
+
+
+def _grey_if_all(source: decode.Decoded) -> decode.Decoded:
+  """The source with one channel, if all of its pictures are grey."""
   grey = all(
     all(map(_is_grey, source[rows]['image']))
     for rows in decode.chunks(len(source))

@@ -20,8 +20,10 @@ def tfds_images(
   data_dir: str | os.PathLike | None = None,
   split: str = 'train',
   resolution: int | None = None,
-) -> Arrays:
-  """Returns a prepared tensorflow-datasets set, decoded in memory.
+) -> Arrays | decode.Decoded:
+  """Returns a prepared tensorflow-datasets set, decoded in memory if it fits.
+
+  What would take more than `decode.MAX_BYTES` is as from `tfds_source`.
 
   Args:
     name: the set's name there, as in 'mnist', 'cifar10' or 'name/config'.
@@ -41,6 +43,8 @@ def tfds_images(
       has no 8-bit pictures, or they do not fit.
   """
   source = tfds_source(name, data_dir, split, resolution)
+  if not decode.fits(source):
+    return source
   return Arrays(decode.in_memory(f'tfds_images: {name}', source))
 
 

@@ -382,3 +382,21 @@ def test_sixteen_bits_take_twice_the_memory(tmp_path):
     ValueError, match=r'1 pictures of 65536x131072x1 take 16\.0 GiB'
   ):
     folder(tmp_path, (65536, 131072), 1)
+
+
+@pytest.mark.parametrize('channels', [None, 1, 3])
+def test_what_does_not_fit_into_memory_stays_in_its_files(
+  tmp_path, channels, monkeypatch
+):
+  draw = np.random.default_rng(0)
+  for i in range(5):
+    pixels = draw.integers(0, 256, (6, 7), np.uint8)
+    _save(tmp_path / 'ab'[i % 2] / f'{i}.png', pixels)
+  held, names = folder(tmp_path, 4, channels)
+  monkeypatch.setattr(decode, 'MAX_BYTES', 5 * 4 * 4 - 1)
+  source, same = folder(tmp_path, 4, channels)
+  assert not hasattr(source, 'arrays')
+  assert same == names
+  rows = np.array([3, 0, 4])
+  for name, values in held[rows].items():
+    np.testing.assert_array_equal(source[rows][name], values)

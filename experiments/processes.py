@@ -1,0 +1,135 @@
+"""Several processes that train one GAN, each with devices of its own.
+
+All run the same loop on global arrays. The first alone writes: what the others
+would write goes to a folder that is deleted, and what they print nowhere.
+"""
+
+import contextlib
+import io
+import itertools
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import PyTree
+
+from experiments import signals
+from experiments.errors import UserError, reported
+
+_ADDRESS = 'JAX_COORDINATOR_ADDRESS'
+_COUNT, _NUMBER = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
+
+
+def join() -> None:
+  """Joins this run's processes; must come before anything else asks of jax.
+
+  With the variable JAX_COORDINATOR_ADDRESS (host:port of the first) also
+  JAX_NUM_PROCESSES and JAX_PROCESS_ID must be set. Without it jax finds out by
+  itself where it can: on TPU pods, and under Slurm, Open MPI and Kubernetes.
+
+  Raises:
+    UserError: the variables contradict, or jax finds nothing.
+  """
+  chosen = {}
+  if address := os.environ.get(_ADDRESS):
+    try:
+      chosen = {
+        'coordinator_address': address,
+        'num_processes': int(os.environ[_COUNT]),
+        'process_id': int(os.environ[_NUMBER]),
+      }
+    except (KeyError, ValueError) as error:
+      raise UserError(
+        f'--distributed: beside {_ADDRESS}={address}, {_COUNT} must be the '
+        f'number of processes, and {_NUMBER} that of this one, from 0; got '
+        f'{os.environ.get(_COUNT)} and {os.environ.get(_NUMBER)}'
+      ) from error
+  try:
+    jax.distributed.initialize(**chosen)
+  except (ValueError, RuntimeError) as error:
+    raise UserError(
+      f'--distributed: {error} Where jax does not find out by itself, set '
+      f'{_ADDRESS}=host:port of the first process, {_COUNT} and {_NUMBER}'
+    ) from error
+
+
+@contextlib.contextmanager
+def leaving_together() -> Iterator[None]:
+  """Ends this process at once on an error, which it prints.
+
+  Otherwise it would wait for the others at its exit, and they for it in their
+  next step; without it jax ends them.
+  """
+  try:
+    with reported():
+      yield
+  except SystemExit as stopped:
+    if stopped.code != 2:
+      raise  # they all stop
+  except BaseException:
+    traceback.print_exc()
+  else:
+    return
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(2)
+
+
+def is_first() -> bool:
+  """Whether this is the process that writes; so it is where it is alone."""
+  return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def own_workdir(workdir: Path) -> Iterator[Path]:
+  """The workdir for the first process; for others one that is deleted.
+
+  What the others print meanwhile is dropped.
+  """
+  if is_first():
+    yield workdir
+    return
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    contextlib.redirect_stdout(io.StringIO()),
+  ):
+    yield Path(folder)
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Callable[[], int]]:
+  """As `signals.stop_signals`, such that all processes stop after one step.
+
+  Among several a SIGTERM to any of them reaches all; Ctrl-C does what it does
+  in Python, and does not save.
+  """
+  if jax.process_count() == 1:
+    with signals.stop_signals() as stopped:
+      yield stopped
+    return
+  asked = itertools.count()  # as often by each, as jax needs it
+
+  def stopped():
+    reached = multihost_utils.reached_preemption_sync_point(next(asked))
+    return int(signal.SIGTERM) if reached else 0
+
+  yield stopped
+
+
+def from_first(tree: PyTree) -> PyTree:
+  """The first process's arrays, on all; the others give arrays of the form."""
+  if jax.process_count() == 1:
+    return tree
+  return multihost_utils.broadcast_one_to_all(jax.tree.map(np.asarray, tree))
+
+
+def local(tree: PyTree) -> PyTree:
+  """Arrays that every device holds, on the first device of this process."""
+  return jax.tree.map(lambda x: x.addressable_data(0), tree)

@@ -1,0 +1,131 @@
+"""Two processes of four devices each train one GAN, as a user starts them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import processes, train
+from experiments.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+SMALL = (
+  '--width=4',
+  '--latent-dim=4',
+  '--batch-size=8',
+  '--log-every=2',
+  '--sample-every=1000',
+  '--save-every=2',
+)
+
+
+@pytest.fixture
+def start(tmp_path):
+  """Starts two processes, and leaves none behind."""
+  started = []
+
+  def start(workdir, *flags):
+    pair = _started(workdir, str(tmp_path / 'cache'), *flags)
+    started.extend(pair)
+    return pair
+
+  yield start
+  for process in started:
+    process.kill()
+    process.communicate()
+
+
+def _started(workdir, cache, *flags):
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    port = free.getsockname()[1]
+  flags_of_xla = os.environ.get('XLA_FLAGS', '')
+  return [
+    subprocess.Popen(
+      [
+        *(sys.executable, '-m', 'experiments.train', f'--workdir={workdir}'),
+        *('--distributed', *SMALL, *flags),
+      ],
+      cwd=ROOT,
+      env=os.environ
+      | {
+        'JAX_COMPILATION_CACHE_DIR': cache,
+        'XLA_FLAGS': f'{flags_of_xla} --xla_force_host_platform_device_count=4',
+        'JAX_COORDINATOR_ADDRESS': f'localhost:{port}',
+        'JAX_NUM_PROCESSES': '2',
+        'JAX_PROCESS_ID': str(number),
+      },
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for number in range(2)
+  ]
+
+
+def wait_for(process, word):
+  told = ''
+  for line in process.stdout:
+    told += line
+    if word in line:
+      return told
+  raise AssertionError(f'{told}\n{process.stderr.read()}')
+
+
+def lines(workdir):
+  text = (workdir / 'metrics.jsonl').read_text()
+  return {line['step']: line for line in map(json.loads, text.splitlines())}
+
+
+def test_killed_resumed_stopped_and_finished_by_another_number_of_processes(
+  start, tmp_path
+):
+  there, whole = tmp_path / 'there', tmp_path / 'whole'
+  first, second = start(there, '--steps=100000')
+  told = wait_for(first, 'step 6/')
+  assert 'on each of 8 cpu' in told
+  for process in (first, second):
+    process.kill()
+    process.communicate()
+
+  first, second = start(there, '--steps=100000')
+  told = wait_for(first, '/100000 |')
+  assert int(re.search(r'from step (\d+)', told)[1]) >= 2
+  second.send_signal(signal.SIGTERM)
+  out, err = first.communicate(timeout=120)
+  _, silent = second.communicate(timeout=120)
+  assert first.returncode == second.returncode == 128 + signal.SIGTERM, (
+    err + silent
+  )
+  stopped = int(re.search(r'Stopped after step (\d+); saved', out)[1])
+
+  train.main([f'--workdir={there}', *SMALL, f'--steps={stopped + 2}'])
+  train.main([f'--workdir={whole}', *SMALL, '--steps=8'])
+  expected, found = lines(whole), lines(there)
+  assert max(found) == stopped + 2
+  for step in (2, 4, 6, 8):
+    for name, value in expected[step].items():
+      if name != 'input_wait':
+        assert found[step][name] == pytest.approx(value, rel=0.02), (step, name)
+
+
+@pytest.mark.parametrize('count', [None, 'two'])
+def test_variables_that_do_not_fit_are_named(count, monkeypatch):
+  monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', 'localhost:1')
+  monkeypatch.setenv('JAX_PROCESS_ID', '0')
+  if count:
+    monkeypatch.setenv('JAX_NUM_PROCESSES', count)
+  with pytest.raises(UserError, match='JAX_NUM_PROCESSES must be the number'):
+    processes.join()
+
+
+def test_no_cluster_is_a_users_error(monkeypatch):
+  monkeypatch.delenv('JAX_COORDINATOR_ADDRESS', raising=False)
+  with pytest.raises(UserError, match='set JAX_COORDINATOR_ADDRESS=host:port'):
+    processes.join()
