@@ -35,26 +35,29 @@ def spreads(found: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
   return {name: spread(one[name] for one in found) for name in found[0]}
 
 
-def table(corner: str, rows: Mapping[str, Mapping[str, Spread]]) -> str:
-  """A row for each swept value, in Markdown.
+def table(
+  corner: str, rows: Mapping[str, Sequence[Mapping[str, float]]]
+) -> str:
+  """Means and deviations in Markdown, a line for each row.
 
   Args:
     corner: over the names of the rows.
-    rows: by name, each with the same scores. In brackets stands of how many
-      seeds a score is, where others in the row are of more.
+    rows: the scores of each seed, by the name of the row. Where a score is
+      finite for some of them, their number stands beside it in brackets.
   """
-  names = list(next(iter(rows.values())))
+  names = list(next(iter(rows.values()))[0])
   lines = [
     [corner, 'seeds', *(name.replace('_', ' ') for name in names)],
     ['---', *['--:'] * (len(names) + 1)],
   ]
-  for label, row in rows.items():
-    seeds = max(x.count for x in row.values())
-    lines.append([label, str(seeds), *(_cell(x, seeds) for x in row.values())])
+  for label, found in rows.items():
+    cells = [_cell(x, len(found)) for x in spreads(found).values()]
+    lines.append([label, str(len(found)), *cells])
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def _cell(x: Spread, seeds: int) -> str:
-  mean = 'none' if x.mean is None else f'{x.mean:.4g}'
+  if x.mean is None:
+    return 'none'
   deviation = '' if x.deviation is None else f' ± {x.deviation:.2g}'
-  return mean + deviation + f' ({x.count})' * (x.count < seeds)
+  return f'{x.mean:.4g}{deviation}' + f' ({x.count})' * (x.count < seeds)

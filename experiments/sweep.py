@@ -158,7 +158,9 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
       write_batch(member.run.workdir, member.batch(0))
     if playing:
       steps = next(iter(playing.values())).run.config.steps
-      print(f'{len(playing)} members to step {steps:,}, {program.about}')
+      print(
+        f'{len(playing)} members to step {steps:,}, {program.about}', flush=True
+      )
       states |= lockstep.play(playing, states, program, stopped)
     else:
       print(f'{asked.workdir} is finished. For more: --steps.')
@@ -238,24 +240,22 @@ def report(
     value = asked.value(asked.runs[name])
     label = run.name if value is None else f'{value:.10g}'
     rows.setdefault(label, []).append(found)
-  spreads = {label: spread.spreads(row) for label, row in rows.items()}
   protocol = {'steps': run.config.steps, 'samples': train.SCORED, **told_in}
-  finite = {
-    name: {k: x if math.isfinite(x) else None for k, x in found.items()}
-    for name, found in scores.items()
-  }
   content = {
     'experiment': run.name,
     'protocol': protocol,
-    'members': finite,
+    'members': {
+      name: {k: x if math.isfinite(x) else None for k, x in found.items()}
+      for name, found in scores.items()
+    },
     'spread': {
-      label: {k: x._asdict() for k, x in row.items()}
-      for label, row in spreads.items()
+      label: {k: x._asdict() for k, x in spread.spreads(row).items()}
+      for label, row in rows.items()
     },
   }
   told = ', '.join(f'{k}: {v}' for k, v in protocol.items())
   page = (
-    f'{spread.table(asked.number or "experiment", spreads)}\n\n'
+    f'{spread.table(asked.number or "experiment", rows)}\n\n'
     f'Mean ± standard deviation over the seeds; {run.name}, {told}.\n'
   )
   write_json(asked.workdir / 'scores.json', content)
