@@ -130,6 +130,11 @@ class Checkpoints(contextlib.AbstractContextManager):
       )
     return None
 
+  def go_back(self, step: int) -> None:
+    """Deletes what is saved of later steps, and reports each."""
+    self.wait()
+    self._forget([later for later in self.steps() if later > step])
+
   def wait(self) -> None:
     """Returns when all that was saved is on disk. OSError: it could not be."""
     if self._manager is None:

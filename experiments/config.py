@@ -135,7 +135,10 @@ class _Command(_Place, Generic[C]):
 
 
 def parse(
-  argv: Sequence[str], experiments: Mapping[str, ModuleType], default: str
+  argv: Sequence[str],
+  experiments: Mapping[str, ModuleType],
+  default: str,
+  program: str = 'python -m experiments.train',
 ) -> Run:
   """Reads a command line: flags and an experiment's name, in any order.
 
@@ -144,6 +147,7 @@ def parse(
     experiments: by name, modules with a `Config`; a module's docstring opens
       its help.
     default: the experiment's name where none is given.
+    program: what help calls the command.
 
   Raises:
     UserError: a name, a value or a file is wrong, or --workdir is missing.
@@ -153,7 +157,6 @@ def parse(
   if '--list' in argv:
     print(listing(experiments))
     raise SystemExit(0)
-  program = 'python -m experiments.train'
   place, rest = tyro.cli(
     _Place, args=argv, prog=program, add_help=False, return_unknown_args=True
   )

@@ -395,3 +395,17 @@ def test_a_kill_during_a_save_leaves_whole_checkpoints(tmp_path):
     checkpoints.save(step + 1, state)
   names = {path.name for path in tmp_path.iterdir()}
   assert names == {str(step), str(step + 1)}
+
+
+def test_going_back_deletes_what_is_later(tmp_path):
+  told = []
+  with Checkpoints(tmp_path, 5, told.append) as checkpoints:
+    for step in (1, 2, 4):
+      checkpoints.save(step, numbers(step))
+    checkpoints.go_back(2)
+    assert checkpoints.steps() == [1, 2]
+    assert told == [f'Deleted {tmp_path / "4"}.']
+    checkpoints.save(3, numbers(3))
+    step, state = checkpoints.restore(numbers(0))
+  assert step == 3
+  np.testing.assert_array_equal(state['w'], numbers(3)['w'])
