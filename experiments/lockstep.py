@@ -18,7 +18,7 @@ from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
 from experiments.errors import UserError
 from experiments.files import write_json
-from experiments.logs import Log, Progress
+from experiments.logs import Log, Progress, Stopwatch
 
 DIVERGED = 'diverged.json'  # in the workdir of a member that sits out
 
@@ -49,7 +49,7 @@ def restored(members: Mapping[str, Member]) -> dict[str, jgan.TrainState]:
 
   def read(names):
     return {
-      name: train.restored_or_new(m.task, m.checkpoints, m.run.config)
+      name: train.restored_or_new(m.task, m.checkpoints)
       for name, m in members.items()
       if name in names
     }
@@ -139,8 +139,10 @@ def play(
       )
     )
     carried, played = program.join([states.pop(name) for name in members]), []
+    waiting = Stopwatch()
     for step in range(start, config.steps):
-      batches = [member.batch(step) for member in members.values()]
+      with waiting:
+        batches = [member.batch(step) for member in members.values()]
       moves = [jgan.moves(m.task.gan, step) for m in members.values()]
       carried, metrics = program.step(carried, batches, moves)
       played.append(metrics)
@@ -148,7 +150,8 @@ def play(
       done, hurry, losses = step + 1, stopped(), None
       last = done == config.steps or hurry
       if done % config.log_every == 0 or last:
-        live, losses = _logged(live, done, played, progress.say)
+        waited = waiting.share()
+        live, losses = _logged(live, done, played, waited, progress.say)
         played = []
       due = [
         last or done % config.sample_every == 0,
@@ -173,6 +176,7 @@ def _logged(
   live: Sequence[_Live],
   done: int,
   played: Sequence[jgan.Metrics],
+  waited: float,
   say: Callable[[str], None],
 ) -> tuple[list[_Live], dict[str, float]]:
   """Logs averages over the steps played.
@@ -183,9 +187,9 @@ def _logged(
   """
   played, left, losses = jax.device_get(played), [], []
   for one in live:
-    own = [{k: x[one.index] for k, x in step.items()} for step in played]
+    own = [(1, {k: x[one.index] for k, x in step.items()}) for step in played]
     try:
-      losses.append(train.write_metrics(one.log, done, own))
+      losses.append(train.write_metrics(one.log, done, own, waited))
       left.append(one)
     except UserError as error:
       say(f'{one.name}: {error}')

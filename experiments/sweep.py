@@ -32,7 +32,7 @@ import jax
 import tyro
 
 from experiments import config as configs
-from experiments import ensemble, lockstep, spread, train
+from experiments import ensemble, lockstep, processes, spread, train
 from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
 from experiments.errors import UserError, reported
@@ -92,6 +92,8 @@ def parse(argv: Sequence[str]) -> Sweep:
     program=program,
   )
   runs, number = [read(rest)], ''
+  if runs[0].distributed:
+    raise UserError('--distributed is for experiments.train; a sweep is alone')
   if asked.seeds < 1:
     raise UserError(f'--seeds must be 1 or more, got {asked.seeds}')
   if asked.sweep:
@@ -155,7 +157,7 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
     configs.writable(asked.workdir)
     for member in members.values():
       configs.save(member.run)
-      write_batch(member.run.workdir, member.batch(0))
+      write_batch(member.run.workdir, member.task.form)
     if playing:
       steps = next(iter(playing.values())).run.config.steps
       print(
@@ -191,7 +193,8 @@ def program_of(
 ) -> Program:
   """The step of these members; `mapped` and errors as of `sweep`."""
   runs, tasks, _ = zip(*members.values(), strict=True)
-  gans, keys = [task.gan for task in tasks], [task.key for task in tasks]
+  gans = [task.gan for task in tasks]
+  keys = [processes.local(task.key) for task in tasks]
   program = ensemble.written_out(gans, keys, jax.devices())
   if not (jax.default_backend() != 'cpu' if mapped is None else mapped):
     return program

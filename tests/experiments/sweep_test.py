@@ -106,8 +106,11 @@ def play(workdir, *flags, mapped=None):
 
 
 def lines(workdir):
+  """The metrics that a run repeats; what it waited is of the machine."""
   text = (workdir / 'metrics.jsonl').read_text()
-  return [json.loads(line) for line in text.splitlines()]
+  told = [json.loads(line) for line in text.splitlines()]
+  assert all(0 <= line.pop('input_wait') <= 1 for line in told)
+  return told
 
 
 def newest(workdir):
@@ -348,6 +351,7 @@ def test_scores_while_training(tmp_path, capsys):
     (['--sweep=steps=1,2'], 'has for itself'),
     (['--sweep=learning-rate=0.1,.10'], 'names a value twice'),
     (['--batch-size=0'], '--batch-size must be 1 or more'),
+    (['--distributed'], 'a sweep is alone'),
   ],
 )
 def test_mistakes_are_named_and_leave_nothing(flags, message, tmp_path, capsys):
