@@ -162,3 +162,15 @@ def _one_by_one(groups, x, kernel):
   return jnp.concatenate(
     [_together(1, *part) for part in zip(*parts, strict=True)], -1
   )
+
+
+def pointwise(
+  x: Float[Array, 'n *axes c'], kernel: Float[Array, '*ones c d'], *_, **__
+) -> Float[Array, 'n *axes d']:
+  """A convolution of 1x1 kernels and stride 1, as one matrix product.
+
+  For `flax.linen.Conv(features, (1, 1), conv_general_dilated=pointwise)`, which
+  gives what else a convolution takes; here it has no effect. Derivatives of
+  products are products, which XLA's CPU backend is several times faster at.
+  """
+  return jnp.tensordot(x, kernel.reshape(kernel.shape[-2:]), 1)

@@ -1,5 +1,6 @@
 """Convolutions, and derivatives of their derivatives, against XLA's."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 
 from jgan import sharding
-from jgan.convolutions import grouped_conv, strided_conv
+from jgan.convolutions import grouped_conv, pointwise, strided_conv
 
 
 def reference(x, kernel, stride):
@@ -204,3 +205,28 @@ def test_groups_that_do_not_divide_are_told(groups, features):
   x, kernel = jnp.zeros((1, 4, 4, 6)), jnp.zeros((3, 3, 3, features))
   with pytest.raises(ValueError, match=f'grouped_conv: {groups} groups must'):
     grouped_conv(x, kernel, groups)
+
+
+def test_pointwise_is_the_convolution_of_a_kernel_of_one_pixel():
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.standard_normal((2, 5, 4, 3)), jnp.float32)
+  plain, quick = (
+    nn.Conv(6, (1, 1), conv_general_dilated=how) for how in (None, pointwise)
+  )
+  variables = plain.init(jax.random.key(0), x)
+
+  def penalty(layer):
+    def slopes(variables):
+      grad = jax.grad(lambda x: jnp.tanh(layer.apply(variables, x)).sum())
+      return (grad(x) ** 2).sum()
+
+    return jax.jit(jax.value_and_grad(slopes))
+
+  assert_close(quick.apply(variables, x), plain.apply(variables, x), 1e-6)
+  jax.tree.map(
+    lambda one, other: np.testing.assert_allclose(one, other, 1e-4, 1e-4),
+    penalty(quick)(variables),
+    penalty(plain)(variables),
+  )
+  program = penalty(quick).lower(variables).compile().as_text()
+  assert ' convolution(' not in program

@@ -34,6 +34,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jgan import initializers, latents, losses
+from jgan.convolutions import pointwise
 from jgan.gan import GAN
 from jgan.initializers import Initializer
 from jgan.layers import (
@@ -392,6 +393,8 @@ def biggan(
 
 
 def _conv(features, size, *, init, dtype, train, **options) -> Layer:
+  if size == 1:
+    options['conv_general_dilated'] = pointwise
   layer = nn.Conv(
     features, (size, size), kernel_init=init, dtype=dtype, **options
   )

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jgan.convolutions import pointwise
 from jgan.initializers import xavier_uniform
 
 Images = Float[Array, 'n h w c']
@@ -47,6 +48,8 @@ def conv(
     **options: of `nn.Conv`.
   """
   gain = 1.0 if size == 1 else math.sqrt(2)
+  if size == 1:
+    options['conv_general_dilated'] = pointwise
   return wrap(
     nn.Conv(
       features,

@@ -30,6 +30,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jgan import losses, penalties, schedules, sharding
+from jgan.convolutions import pointwise
 from jgan.gan import GAN, LossOutput, Player
 from jgan.initializers import normal
 from jgan.latents import Latent
@@ -91,14 +92,8 @@ class Conv(nn.Module):
   def __call__(self, x: Images) -> Float[Array, 'n a b k']:
     shape = (self.size, self.size, x.shape[-1], self.features)
     kernel = self.param('kernel', normal(1.0), shape)
-    kernel /= math.sqrt(math.prod(shape[:3]))
-    stride, padding = (2, 'VALID') if self.half else (1, 'SAME')
-    if self.half:
-      x = blur(x, self.size // 2 + 1, 1.0)
-    y = lax.conv_general_dilated(
-      x, kernel.astype(x.dtype), (stride, stride), padding,
-      dimension_numbers=_NUMBERS,
-    )  # fmt: skip
+    kernel = (kernel / math.sqrt(math.prod(shape[:3]))).astype(x.dtype)
+    y = _halved(x, kernel) if self.half else _same(x, kernel)
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
       y += bias.astype(y.dtype)[None, None, None]
@@ -569,7 +564,19 @@ def upsample(x: Images) -> Float[Array, 'n 2*h 2*w c']:
   return x
 
 
+def _halved(x, kernel):
+  size = kernel.shape[0]
+  x = blur(x, size // 2 + 1, 1.0)
+  if size == 1:
+    return pointwise(x[:, ::2, ::2], kernel)
+  return lax.conv_general_dilated(
+    x, kernel, (2, 2), 'VALID', dimension_numbers=_NUMBERS
+  )
+
+
 def _same(x, kernel):
+  if kernel.shape[0] == 1:
+    return pointwise(x, kernel)
   return lax.conv_general_dilated(
     x, kernel, (1, 1), 'SAME', dimension_numbers=_NUMBERS
   )
