@@ -34,7 +34,7 @@ class Arguments:
   turns: int = 10
   """torch: turns of each framework"""
   steps: int | None = None
-  """torch: steps in a turn; as many as take a second by default"""
+  """torch: steps in a turn; as many as take half a second by default"""
 
 
 def _inception(arguments: Arguments) -> str:

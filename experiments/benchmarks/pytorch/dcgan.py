@@ -37,7 +37,7 @@ class Generator(nn.Module):
     x = self.dense[0](latent).reshape(latent.shape[0], 4, 4, -1)
     x = channels_first(x)
     for norm, grow in zip(self.batch_norm, self.conv_transpose, strict=True):
-      x = grow(norm(x).relu())
+      x = grow(norm(x).relu_())
     return x.tanh()
 
 
@@ -55,9 +55,9 @@ class Discriminator(nn.Module):
     self.dense = nn.ModuleList([nn.Linear(64 * width, 1)])
 
   def forward(self, pictures: Tensor) -> Tensor:
-    x = functional.leaky_relu(self.conv[0](pictures), 0.2)
+    x = functional.leaky_relu(self.conv[0](pictures), 0.2, inplace=True)
     for conv, norm in zip(self.conv[1:], self.batch_norm, strict=True):
-      x = functional.leaky_relu(norm(conv(x)), 0.2)
+      x = functional.leaky_relu(norm(conv(x)), 0.2, inplace=True)
     return self.dense[0](channels_last(x).flatten(1))[:, 0]
 
 
@@ -78,6 +78,7 @@ def game(width: int = 32, batch: int = 64) -> Game:
     }
 
   return Game(
+    about=f'32x32, width {width}',
     gan=jgan.models.dcgan(32, _CHANNELS, width=width),
     real=(batch, 32, 32, _CHANNELS),
     latent=(batch, _LATENT),

@@ -29,6 +29,7 @@ class Game(NamedTuple):
   """One game, written twice.
 
   Attributes:
+    about: the networks' sizes, and the paper's where they are others.
     gan: jgan's.
     real: shape of `batch['image']`, as jgan has it.
     latent: shape of `batch['latent']`.
@@ -42,6 +43,7 @@ class Game(NamedTuple):
     jgan_draws: what jgan's step from a state draws beside its latents.
   """
 
+  about: str
   gan: jgan.GAN
   real: tuple[int, ...]
   latent: tuple[int, ...]

@@ -110,6 +110,7 @@ def game(
     latent=latent,
   )
   return Game(
+    about=f'{length} steps of {features} numbers, hidden {hidden}',
     gan=gan,
     real=shape,
     latent=shape,

@@ -26,7 +26,7 @@ class Generator(nn.Module):
 
   def forward(self, draws: Draws) -> Tensor:
     first, second, last = self.dense
-    return last(second(first(draws['latent']).relu()).relu()).tanh()
+    return last(second(first(draws['latent']).relu_()).relu_()).tanh()
 
 
 class Discriminator(nn.Module):
@@ -61,6 +61,7 @@ def game(
 
   bound = math.sqrt(3)
   return Game(
+    about=f'{width} rectifiers, {maxout} maxout units, no dropout (paper: .5)',
     gan=jgan.models.mlp((size,), width=width, maxout=maxout, dropout=0.0),
     real=(batch, size),
     latent=(batch, _LATENT),

@@ -162,6 +162,10 @@ def _apart(ours: Mapping, theirs: Mapping) -> float:
 
 
 def _relative(ours, theirs):
-  ours, theirs = (np.array(x, np.float64) for x in (ours, theirs))
+  ours, theirs = (_numbers(x) for x in (ours, theirs))
   size = max(np.abs(ours).max(), 1e-30)
   return np.abs(ours - theirs).max() / size
+
+
+def _numbers(x):
+  return np.float64(x.numpy() if isinstance(x, torch.Tensor) else x)

@@ -26,8 +26,8 @@ class UpBlock(nn.Module):
 
   def forward(self, x: Tensor) -> Tensor:
     first, second, shortcut = self.conv
-    y = first(doubled(self.batch_norm[0](x).relu()))
-    y = second(self.batch_norm[1](y).relu())
+    y = first(doubled(self.batch_norm[0](x).relu_()))
+    y = second(self.batch_norm[1](y).relu_())
     return y + doubled(shortcut(x))
 
 
@@ -47,7 +47,7 @@ class Generator(nn.Module):
     x = channels_first(x)
     for block in self.up_block:
       x = block(x)
-    return self.conv[0](self.batch_norm[0](x).relu()).tanh()
+    return self.conv[0](self.batch_norm[0](x).relu_()).tanh()
 
 
 class DownBlock(nn.Module):
@@ -67,7 +67,7 @@ class DownBlock(nn.Module):
     first, second, shortcut = self.conv
     picture = x.shape[1] == CHANNELS  # which a ReLU would cut
     y = first(x if picture else x.relu())
-    return halved(second(y.relu())) + shortcut(halved(x))
+    return halved(second(y.relu_())) + shortcut(halved(x))
 
 
 class PlainBlock(nn.Module):
@@ -79,7 +79,7 @@ class PlainBlock(nn.Module):
 
   def forward(self, x: Tensor) -> Tensor:
     first, second = self.conv
-    return second(first(x.relu()).relu()) + x
+    return second(first(x.relu()).relu_()) + x
 
 
 class Features(nn.Module):

@@ -84,6 +84,7 @@ def game(width: int = 64, batch: int = 16, n_critic: int = 5) -> Game:
     }
 
   return Game(
+    about=f'ResNet-32, widths {width} (paper: 256, 128; batch 64)',
     gan=jgan.models.sngan(
       generator_width=width, discriminator_width=width, n_critic=n_critic
     ),

@@ -235,9 +235,12 @@ def game(
   widths: Sequence[int] = (64, 64, 64, 32),
   w_dim: int = 64,
   batch: int = 16,
-  penalty_every: int = 16,
+  penalty_every: int = 8,
 ) -> Game:
-  """The game of `jgan.models.stylegan2` at 32x32, without mixed styles."""
+  """The game of `jgan.models.stylegan2`, of channels at 4x4, 8x8, ... .
+
+  Styles are not mixed, and there is no move of the path length.
+  """
 
   def modules():
     return {
@@ -245,8 +248,9 @@ def game(
       'discriminator': Discriminator(widths),
     }
 
+  resolution = 2 << len(widths)
   gan = jgan.models.stylegan2(
-    32,
+    resolution,
     _CHANNELS,
     widths=widths,
     latent_dim=w_dim,
@@ -292,8 +296,10 @@ def game(
     return {'noise': noise}
 
   return Game(
+    about=f'{resolution}x{resolution}, widths {widths}, w of {w_dim}, R1 every '
+    f'{penalty_every} (paper: 512 all, 512, 16), no path length',
     gan=gan,
-    real=(batch, 32, 32, _CHANNELS),
+    real=(batch, resolution, resolution, _CHANNELS),
     latent=(batch, w_dim),
     modules=modules,
     discriminator_loss=discriminator_loss,
@@ -306,4 +312,4 @@ def game(
 
 def small() -> Game:
   """Few units, for `parity`."""
-  return game((4, 6, 4, 4), 6, batch=4)
+  return game((4, 6, 4), 6, batch=4)

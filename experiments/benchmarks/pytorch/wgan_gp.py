@@ -47,7 +47,7 @@ def jgan_draws(
   return {'epsilon': jax.vmap(jax.random.uniform)(keys)}
 
 
-def game(width: int = 64, batch: int = 16, n_critic: int = 5) -> Game:
+def game(width: int = 32, batch: int = 16, n_critic: int = 5) -> Game:
   """The game of `jgan.models.wgan_gp`, of one width on both sides."""
 
   def modules():
@@ -61,6 +61,7 @@ def game(width: int = 64, batch: int = 16, n_critic: int = 5) -> Game:
     return {'latent': latent, 'epsilon': torch.rand(batch)}
 
   return Game(
+    about=f'ResNet-32, widths {width} (paper: 128; batch 64)',
     gan=jgan.models.wgan_gp(
       generator_width=width, critic_width=width, n_critic=n_critic
     ),
