@@ -17,6 +17,7 @@ from experiments.benchmarks.pytorch import (  # noqa: E402
   parity,
   sngan,
   stylegan2,
+  timing,
   wgan_gp,
 )
 from experiments.benchmarks.pytorch import game as games  # noqa: E402
@@ -89,6 +90,38 @@ def test_a_game_that_differs_is_refused(monkeypatch):
   monkeypatch.setattr(comparison, 'row', None)  # would raise if it were called
   told = comparison.compare([], turns=2)
   assert told.startswith('mlp: not compared, since its small version')
+
+
+def test_turns_are_of_whole_cycles():
+  played = []
+  seconds = timing.timed({'jgan': played.append}, 2, 6, cycle=5, seconds=1.0)
+  assert played == [5, 10, 10]  # the first is not timed
+  assert seconds['jgan'].shape == (2,)
+
+
+def test_the_faster_way_is_marked_and_what_is_lacking_is_told():
+  row = comparison.Row(
+    name='mlp',
+    about='small',
+    batch=4,
+    params=1234,
+    seconds={'jgan': 0.01, 'eager': 0.025},
+    faster='eager',
+    ratio=(2.5, (2.0, 3.0)),
+    gflop=0.5,
+    compilation=2.0,
+    adam='fused',
+    parts={'samples': (0.001, 0.002, (2.0, (1.5, 2.5)))},
+    remark='not compiled: there is no compiler',
+  )
+  lines = comparison.table([row]).splitlines()
+  assert lines[2] == (
+    '| mlp | small | 4 | 1,234 | 10 | 25 * | none | 2.50 [2.00, 3.00] | 0.5 | '
+    '2.0 | fused |'
+  )
+  assert lines[3] == 'mlp: not compiled: there is no compiler'
+  parts = comparison.table_of_parts([row]).splitlines()
+  assert parts[2] == '| mlp | samples | 1 | 2 | 2.00 [1.50, 2.50] |'
 
 
 @pytest.mark.parametrize(
