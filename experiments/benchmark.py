@@ -31,7 +31,7 @@ class Arguments:
   """inception: pictures in all; a few hundred for a try"""
   only: tuple[str, ...] = ()
   """torch: names of games; all by default"""
-  turns: int = 10
+  turns: int = 8
   """torch: turns of each framework"""
   steps: int | None = None
   """torch: steps in a turn; as many as take half a second by default"""

@@ -50,7 +50,6 @@ GAMES: Mapping[str, tuple[Callable[[], Game], Callable[[], Game]]] = {
 }
 """What makes the game, and its small version for `parity`."""
 
-TURNS = 10
 _COMPILED = (
   'Compiled are the networks, but for the second derivatives of penalties, '
   'which torch.compile does not take. The ratio is of the way with the *.'
@@ -93,7 +92,7 @@ class Row(NamedTuple):
 
 
 def compare(
-  names: Sequence[str], turns: int = TURNS, steps: int | None = None
+  names: Sequence[str], turns: int = 8, steps: int | None = None
 ) -> str:
   """The tables of some games, or of all where none is named.
 
@@ -134,9 +133,7 @@ def compare(
   return '\n\n'.join([*filter(None, parts), machine()])
 
 
-def row(
-  name: str, game: Game, turns: int = TURNS, steps: int | None = None
-) -> Row:
+def row(name: str, game: Game, turns: int, steps: int | None) -> Row:
   """Times a game; see `Row`, and `compare` for the arguments."""
   adam = optax.adam(timing.RATE, timing.B1, timing.B2)
   gan = parity.with_optimizer(game.gan, adam)
