@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .PHONY: train test lint format notebook digit-classifier benchmark \
-  mode-coverage downstream test-oracles test-matrix test-one clean
+  benchmark-torch mode-coverage downstream test-oracles test-matrix test-one \
+  clean
 
 train: $(VENV)/digits
 	$(BIN)/python -m experiments.train --workdir=runs/digits
@@ -33,6 +34,10 @@ digit-classifier: $(VENV)/digits
 COUNT ?= 10000
 benchmark: $(VENV)/digits
 	$(BIN)/python -m experiments.benchmark inception --count=$(COUNT)
+
+# Training steps against the same in PyTorch.
+benchmark-torch: $(VENV)/benchmark
+	$(BIN)/python -m experiments.benchmark torch
 
 # The page docs/mode_coverage.md, with its numbers and its picture.
 mode-coverage: $(VENV)/digits
@@ -66,7 +71,8 @@ $(BIN)/python:
 	  exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/digits $(VENV)/test: $(VENV)/%: $(BIN)/python pyproject.toml
+$(VENV)/digits $(VENV)/test $(VENV)/benchmark: $(VENV)/%: $(BIN)/python \
+  pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[$*]'
 	@touch $@
 

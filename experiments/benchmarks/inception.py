@@ -1,0 +1,103 @@
+"""Features of pictures in files against the bare network on input at hand."""
+
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from experiments import data, extractors, pictures, scoring, weights
+from experiments.benchmarks.turns import in_turns, ratio
+from experiments.errors import UserError
+from experiments.extractors import Extractor
+from jgan.metrics.inception import InceptionV3, inception_variables
+
+TURNS = 10  # at most
+
+
+def inception(count: int) -> str:
+  """Features of `count` pictures against the bare network; see `extraction`."""
+  arrays = weights.torchscript_arrays(weights.contents(weights.INCEPTION))
+  variables = jax.device_put(inception_variables(arrays))
+  shape = scoring.CHUNK, 299, 299, 3
+  ready = jax.random.uniform(jax.random.key(0), shape, minval=-1)
+  network = jax.jit(InceptionV3().apply)
+  return extraction(
+    extractors.inception(),
+    functools.partial(network, variables, ready),
+    count,
+  )
+
+
+def extraction(
+  extractor: Extractor, network: Callable[[], jax.Array], count: int
+) -> str:
+  """Features of pictures in files against the network on input that is ready.
+
+  Args:
+    extractor: what `scoring.extract` runs on colour PNGs of 32x32: they are
+      read and decoded, brought to the device, resized, and their features come
+      back.
+    network: runs the bare network once, on a chunk of the same size that lies
+      resized on the device, where its features stay.
+    count: pictures for each; in whole chunks, so it may be fewer.
+
+  Returns:
+    Both speeds and their ratio, as text.
+
+  Raises:
+    UserError: fewer pictures than two chunks.
+  """
+  turns = min(TURNS, count // scoring.CHUNK)
+  if turns < 2:
+    raise UserError(f'--count={count}: at least {2 * scoring.CHUNK} are needed')
+  chunks = count // turns // scoring.CHUNK
+  size = chunks * scoring.CHUNK
+  with tempfile.TemporaryDirectory() as folder:
+    source = _noise(Path(folder), turns * size)
+
+    def extract(turn, size=size):
+      rows = turn * size + np.arange(size)
+      of_turn = scoring.Pictures(f'turn {turn}', data.Rows(source, rows))
+      scoring.extract(extractor, of_turn)
+
+    extract(0, 1)  # compiles, as the bare network's first run does
+    jax.block_until_ready(network())
+    ways = extract, lambda turn: _run(network, chunks)
+    seconds = in_turns(ways, turns)
+  head = f'{extractor.name}, {turns} turns of {size:,} PNGs of 32x32'
+  names = 'extraction', 'bare network'
+  return f'{head}, {scoring.CHUNK} at a time\n{table(names, size / seconds)}'
+
+
+def _noise(folder: Path, count: int) -> data.Source:
+  """Pictures of noise in a folder, as many as asked for."""
+  rng = np.random.default_rng(0)
+  for i in tqdm(range(count), desc='files', disable=None, leave=False):
+    image = rng.integers(0, 256, (32, 32, 3), np.uint8)
+    pictures.save_png(folder / f'{i:06}.png', image)
+  return data.folder_source(folder, 32)
+
+
+def _run(network, times):
+  """Runs the network, the next on its way while one runs, as in extraction."""
+  running = []
+  for _ in range(times):
+    running.append(network())
+    if len(running) > 1:
+      jax.block_until_ready(running.pop(0))
+  jax.block_until_ready(running)
+
+
+def table(names: Sequence[str], speeds: np.ndarray) -> str:
+  """Median speeds of two ways `[turns, 2]`, and the first as a ratio."""
+  median, (low, high) = ratio(speeds[:, 0], speeds[:, 1])
+  lines = [
+    f'{name:14} {speed:9,.4g} images/s'
+    for name, speed in zip(names, np.median(speeds, 0), strict=True)
+  ]
+  told = f'{median:9.3f}   [{low:.3f}, {high:.3f}], 95%'
+  return '\n'.join([*lines, f'{"ratio":14} {told}'])

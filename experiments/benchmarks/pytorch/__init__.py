@@ -1,0 +1,1 @@
+"""jgan's training step against PyTorch's: the same games, written twice."""
