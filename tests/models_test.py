@@ -13,6 +13,7 @@ import optax
 import pytest
 
 import jgan
+from experiments import export
 from experiments.checkpoints import Checkpoints
 from jgan.models.ctgan import Category, Number
 
@@ -526,6 +527,21 @@ def test_samples_come_from_the_averaged_params(trained):
     jax.tree.leaves(drawn), jax.tree.leaves(others), strict=True
   ):
     assert not np.allclose(one, other, atol=1e-6)
+
+
+def test_sampling_exports_for_any_number(trained):
+  conditions = {
+    name: x
+    for name, x in trained.row.batch.items()
+    if name in ('label', 'x', 'y')
+  }
+  asked = {'index': jnp.arange(3), **conditions}
+  program = export.exported(trained.gan, trained.states[-1], asked)
+  made = jax.tree.unflatten(program.out_tree, program.out_avals)
+  drawn = sample(trained, trained.states[-1])
+  assert jax.tree.map(lambda x: (str(x.shape[0]), *x.shape[1:]), made) == (
+    jax.tree.map(lambda x: ('n', *x.shape[1:]), drawn)
+  )
 
 
 def test_layers_start_at_sane_scales(trained):
