@@ -18,7 +18,15 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from experiments import data, extractors, pictures, scoring, train, weights
+from experiments import (
+  data,
+  extractors,
+  flops,
+  pictures,
+  scoring,
+  train,
+  weights,
+)
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
 from jgan import metrics
@@ -41,7 +49,10 @@ def inception(count: int) -> str:
   )
 
 
-BENCHMARKS: Mapping[str, Callable[[int], str]] = {'inception': inception}
+BENCHMARKS: Mapping[str, Callable[[int], str]] = {
+  'inception': inception,
+  'flops': lambda count: flops.table(),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
