@@ -250,7 +250,9 @@ class SpectralNorm(nn.Module):
     sigma = (v @ matrix @ u_now.T)[0, 0]
     if update_stats:
       u.value, stored.value = u_now, sigma
-    return kernel / jnp.where(sigma != 0, sigma, 1).astype(kernel.dtype)
+    # Times the inverse: a division would keep XLA from making one forward of
+    # two, as its derivative is written otherwise.
+    return kernel * (1 / jnp.where(sigma != 0, sigma, 1)).astype(kernel.dtype)
 
   def _unit(self, x):
     return x * lax.rsqrt((x**2).sum(-1, keepdims=True) + self.epsilon)
@@ -341,7 +343,10 @@ class SelfAttention(nn.Module):
     weights = nn.softmax(scores).astype(x.dtype)
     seen = jnp.einsum('nqk,nkc->nqc', weights, values).reshape(n, h, w, half)
     gamma = self.param('gamma', nn.initializers.zeros, ())
-    return x + gamma.astype(x.dtype) * linear(c, 'output')(seen)
+    # XLA would take gamma into the product where gamma has no gradient, and
+    # then could not make one forward of two moves'.
+    output = lax.optimization_barrier(linear(c, 'output')(seen))
+    return x + gamma.astype(x.dtype) * output
 
 
 class ConvTranspose(nn.Module):

@@ -7,6 +7,7 @@ and averaged.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,8 +43,10 @@ def over_examples(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
 
 
-def batch_size(batch: PyTree) -> int:
+def batch_size(batch: PyTree) -> Any:
   """The number of examples in a batch: the leading axis of every array.
+
+  An int, or the symbol of `jax.export` that stands for one.
 
   Raises:
     ValueError: if the batch is empty or its arrays differ in leading axis.

@@ -309,7 +309,8 @@ def average_metrics(metrics: Metrics) -> Metrics:
   return {name: average(name, values) for name, values in metrics.items()}
 
 
-@functools.partial(jax.jit, static_argnames='gan')
+# Inlined, so that a program around it keeps only what it reads of the state.
+@functools.partial(jax.jit, static_argnames='gan', inline=True)
 def sample(
   gan: GAN, state: TrainState, batch: Batch, key: PRNGKeyArray
 ) -> PyTree:

@@ -74,8 +74,8 @@ class LanguageModel(nn.Module):
     """Embeds tokens, or one-hot rows, which have a derivative."""
     return embedded(self.table, tokens).astype(self.dtype)
 
-  def begin(self, count: int) -> tuple[Carry, Float[Array, 'n e']]:
-    """The state before a text, and what `step` reads first."""
+  def begin(self, count: Any) -> tuple[Carry, Float[Array, 'n e']]:
+    """The state before `count` texts, and what `step` reads first."""
     x = jnp.broadcast_to(self.start, (count, self.embedding))
     x = x.astype(self.dtype)
     return self.cell.initialize_carry(jax.random.key(0), x.shape), x
@@ -285,7 +285,7 @@ def sampled(
   """
   keys = sharding.example_keys(key, batch)
   none = 0 * sharding.with_index(batch)['index']  # of as many devices
-  blank = jnp.broadcast_to(none[:, None], (len(none), length))
+  blank = jnp.broadcast_to(none[:, None], (none.shape[0], length))
   temperature = batch.get('temperature', 1.0)
   return completed(model, variables, keys, blank, none, temperature)
 

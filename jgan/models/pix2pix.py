@@ -268,6 +268,8 @@ class _Game:
   def sample(
     self, variables: Mapping[str, Variables], batch: Batch, key: PRNGKeyArray
   ) -> Images:
+    if 'x' not in batch:
+      raise ValueError(f"pix2pix: to sample needs 'x', got {sorted(batch)}.")
     keys = self._noise(batch, key) if self.sampling_noise else None
     return self.generator.apply(
       variables['generator'], batch['x'], keys, train=False
