@@ -1,10 +1,13 @@
-"""Measures speed as a ratio: `python -m experiments.benchmark inception`.
+"""Measures speed as a ratio: `python -m experiments.benchmark`.
 
 A speed alone speaks of one machine on one day. So each benchmark takes turns
 between a part of this package and what it is measured by, all in one run, and
-tells the median ratio of the turns with an interval: `inception`, features of
-pictures, by the least that the same device must do for it; `torch`, the
-training step, by the same games in PyTorch.
+tells the median ratio of the turns with an interval: `torch`, the training
+step, by the same games in PyTorch; `scaling`, a step on several devices, by the
+same on one; `inception`, features of pictures, by the least that the same
+device must do for it. `flops` counts those of a compiled step, by the fewest
+that it needs; `cost` tells what steps of several sizes take, by what the device
+can do at most.
 """
 
 import dataclasses
@@ -15,6 +18,7 @@ import jax
 import tyro
 
 from experiments import train
+from experiments.benchmarks import cost, flops, scaling
 from experiments.benchmarks.inception import inception
 from experiments.errors import UserError, building, reported
 
@@ -24,17 +28,18 @@ class Arguments:
   """Measures speed, as a ratio."""
 
   name: Annotated[
-    tyro.conf.Positional[str], tyro.conf.arg(metavar='inception|torch')
-  ] = 'inception'
+    tyro.conf.Positional[str],
+    tyro.conf.arg(metavar='torch|flops|scaling|cost|inception'),
+  ] = 'torch'
   """the benchmark"""
   count: int = 10_000
   """inception: pictures in all; a few hundred for a try"""
   only: tuple[str, ...] = ()
   """torch: names of games; all by default"""
   turns: int = 8
-  """torch: turns of each framework"""
+  """turns of each way; not of inception"""
   steps: int | None = None
-  """torch: steps in a turn; as many as take half a second by default"""
+  """torch, scaling: steps in a turn; torch: half a second's by default"""
 
 
 def _inception(arguments: Arguments) -> str:
@@ -55,9 +60,17 @@ def _torch(arguments: Arguments) -> str:
   return comparison.compare(arguments.only, arguments.turns, arguments.steps)
 
 
+def _scaling(arguments: Arguments) -> str:
+  jax.config.update('jax_num_cpu_devices', scaling.FAKE)
+  return scaling.scaling(arguments.turns, arguments.steps or 3)
+
+
 BENCHMARKS: Mapping[str, Callable[[Arguments], str]] = {
-  'inception': _inception,
   'torch': _torch,
+  'flops': lambda arguments: flops.table(),
+  'scaling': _scaling,
+  'cost': lambda arguments: cost.cost(arguments.turns),
+  'inception': _inception,
 }
 
 

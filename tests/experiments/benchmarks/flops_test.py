@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from experiments import flops
+from experiments.benchmarks import flops
 
 X, KERNEL = (4, 9, 8, 6), (4, 3, 6, 10)
 

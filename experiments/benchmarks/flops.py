@@ -6,7 +6,7 @@ and both by one rule, so that their ratio is exact:
 - a product's are 2 for each entry of the result and each term of its sum;
 - a convolution's likewise, but for terms that read padding or the zeros that a
   dilation of the input puts in. `cost_analysis` counts so as well: of one
-  convolution alone it says the same number (tests/experiments/flops_test.py);
+  convolution alone it says the same number (flops_test.py among the tests);
 - a sum of one term is no product, but elementwise: XLA writes it as such.
 
 Those of the step are read off the compiled program, after all that XLA has
