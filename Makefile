@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .PHONY: train test lint format notebook digit-classifier benchmark \
-  benchmark-torch mode-coverage downstream test-oracles test-matrix test-one \
+  benchmark-inception mode-coverage downstream test-oracles test-matrix test-one \
   clean
 
 train: $(VENV)/digits
@@ -30,14 +30,18 @@ digit-classifier: $(VENV)/digits
 	$(BIN)/python -m experiments.digit_classifier --data-dir='$(DATA)' \
 	  --out=experiments/digit_classifier.npz
 
+# Training steps: against PyTorch's, against the fewest FLOPs, on several devices,
+# and against what the device can do. Wants an idle machine.
+benchmark: $(VENV)/benchmark
+	$(BIN)/python -m experiments.benchmark torch
+	$(BIN)/python -m experiments.benchmark flops
+	$(BIN)/python -m experiments.benchmark scaling
+	$(BIN)/python -m experiments.benchmark cost
+
 # Fetches Inception's weights the first time; COUNT=200 for a try.
 COUNT ?= 10000
-benchmark: $(VENV)/digits
+benchmark-inception: $(VENV)/digits
 	$(BIN)/python -m experiments.benchmark inception --count=$(COUNT)
-
-# Training steps against the same in PyTorch.
-benchmark-torch: $(VENV)/benchmark
-	$(BIN)/python -m experiments.benchmark torch
 
 # The page docs/mode_coverage.md, with its numbers and its picture.
 mode-coverage: $(VENV)/digits
