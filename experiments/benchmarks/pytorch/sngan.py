@@ -74,7 +74,7 @@ def generator_loss(discriminator: nn.Module, fake: Tensor) -> Tensor:
   return -discriminator(fake).mean()
 
 
-def game(width: int = 64, batch: int = 16, n_critic: int = 5) -> Game:
+def game(width: int = 32, batch: int = 16, n_critic: int = 5) -> Game:
   """The game of `jgan.models.sngan`, of one width on both sides."""
 
   def modules():
