@@ -113,8 +113,9 @@ class InstanceNorm(nn.Module):
   def __call__(self, x: Float[Array, 'n *axes c']) -> Float[Array, 'n *axes c']:
     axes, channels = tuple(range(1, x.ndim - 1)), (x.shape[-1],)
     y = x.astype(jnp.float32)
-    # In two passes: of flat ground, as drawings have, a mean of squares less
-    # the square of the mean would leave nothing but rounding.
+    # From the first pixel on, and in two passes: of flat ground, as drawings
+    # have, a rounded mean would leave nothing but rounding.
+    y -= lax.stop_gradient(y[:, *[slice(1)] * len(axes)])
     y -= _examples_first(y.mean(axes), y)
     inverse = lax.rsqrt((y**2).mean(axes) + self.epsilon)
     y *= _examples_first(inverse, y)

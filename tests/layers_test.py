@@ -155,8 +155,8 @@ def test_instance_norm_leaves_flat_ground_exactly_flat():
   if jax.__version_info__ < (0, 11):
     options['xla_cpu_use_fusion_emitters'] = True
   y = jax.jit(norm.apply, compiler_options=options)({}, x)
-  # A rounded mean of squares would leave noise of the size of the deviation.
-  np.testing.assert_allclose(y, 0, atol=0.05)
+  # A rounded mean would leave noise of the size of the deviation.
+  np.testing.assert_array_equal(y, 0)
 
 
 def test_instance_norm_is_compiled_once_for_two_moves():
