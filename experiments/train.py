@@ -3,7 +3,9 @@
 The whole loop is here, to be read and forked. A workdir holds config.json,
 metrics.jsonl, TensorBoard's events, reals.png, samples/ of fixed latents from
 before the first step on, and checkpoints/; the same command goes on with it.
-What is no picture has a file that plays it beside each PNG.
+What is no picture has a file that plays it beside each PNG. Batches are drawn
+on the devices, or streamed to them, see experiments/feed.py; with --distributed
+several processes run this loop, see experiments/processes.py.
 With --evaluate-every also best/, the checkpoint whose SCORED samples, a
 constant below, came off best against as many reals at most.
 """
@@ -347,8 +349,11 @@ def next_moves(
 
 
 def dispatched(config: configs.Config) -> int:
-  """Steps in a dispatch, if not given: one on a CPU, whose kernel gradients
-  would be slow in a loop and longer to compile without one."""
+  """Steps in a dispatch, whole cycles of moves apart; see --steps-per-dispatch.
+
+  By default one on a CPU: in a loop its kernel gradients would be slow, and
+  without one the program would take longer to compile.
+  """
   by_default = 1 if jax.default_backend() == 'cpu' else 10
   return config.steps_per_dispatch or by_default
 
