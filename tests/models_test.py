@@ -13,7 +13,8 @@ import optax
 import pytest
 
 import jgan
-from experiments import export, flops
+from experiments import export
+from experiments.benchmarks import flops
 from experiments.checkpoints import Checkpoints
 from jgan.models.ctgan import Category, Number
 
