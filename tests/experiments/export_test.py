@@ -102,7 +102,7 @@ def test_latents_can_be_given_and_bfloat16_goes_through():
   gan = jgan.models.dcgan(8, width=4, latent_dim=8, dtype=jnp.bfloat16)
   state = jgan.init(gan, jax.random.key(0), {'image': np.zeros((4, 8, 8, 1))})
   latent = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
-  batch = {'index': np.arange(5), 'latent': latent}
+  batch = {'index': np.arange(5, dtype=np.int32), 'latent': latent}
   program = export.exported(gan, state, batch)
   made = program.call(0, batch)
   wanted = jgan.sample(gan, state, batch, jax.random.key(0))
