@@ -372,7 +372,7 @@ class Trained(NamedTuple):
 
   row: Row
   gan: jgan.GAN
-  step: jax.stages.Compiled  # state -> (state, metrics, what `look` saw)
+  step: jax.stages.Compiled  # state -> (state, metrics)
   draw: Callable  # (state, batch, key) -> samples, compiled
   start: jgan.TrainState
   states: list  # on the host, after each step
@@ -400,22 +400,20 @@ def trained(request):
   @partial(jax.jit, donate_argnums=0)
   def step(state):
     traces.append(None)
-    looked = look(gan, state.variables, row.batch)
-    new, metrics = jgan.train_step(gan, state, row.batch, jax.random.key(1))
-    return new, metrics, looked
+    return jgan.train_step(gan, state, row.batch, jax.random.key(1))
 
   init = jax.jit(partial(jgan.init, gan))
   start = on_host(init(jax.random.key(0), row.batch))
   step = step.lower(on_device(start)).compile()
-  state, states, metrics, looks = start, [], [], []
+  looked = jax.jit(partial(look, gan))(start.variables, row.batch)
+  state, states, metrics = start, [], []
   for _ in range(STEPS):
-    state, *told = step(on_device(state))
+    state, told = step(on_device(state))
     states.append(on_host(state))
-    metrics.append(jax.device_get(told[0]))
-    looks.append(jax.device_get(told[1]))
+    metrics.append(jax.device_get(told))
   draw = jax.jit(partial(jgan.sample, gan))
   return Trained(
-    row, gan, step, draw, start, states, metrics, *looks[0], traces
+    row, gan, step, draw, start, states, metrics, *on_host(looked), traces
   )
 
 
@@ -423,8 +421,7 @@ def look(gan, variables, batch):
   """How far each layer's outputs spread, by its path; the last player's loss.
 
   In the last move of the first step, as a rule the generator's: within a
-  penalty's gradient layers run as well, and there is nothing here that the step
-  does not compute anyway.
+  penalty's gradient layers run as well.
   """
   deviations, inside = {}, 0
 
@@ -592,7 +589,7 @@ def test_losses_fall_on_a_fixed_batch(trained):
   for name in trained.start.variables:
     state, losses = trained.start, []
     for _ in range(12):
-      new, metrics, _ = trained.step(on_device(state))
+      new, metrics = trained.step(on_device(state))
       state = on_host(state_of(trained.start, new, name))
       losses.append(float(metrics[f'{name}/loss']))
     assert min(losses[-3:]) < losses[0], (name, losses)

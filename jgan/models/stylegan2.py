@@ -166,6 +166,9 @@ class SynthesisLayer(nn.Module):
     noise = fixed.value
     if train:
       noise = normal(1.0)(self.make_rng('noise'), (y.shape[0], *shape[1:]))
+      # XLA would take the strength into the draw where it has no gradient, and
+      # then could not make one forward of two moves'.
+      noise = lax.optimization_barrier(noise)
     y += (strength * noise).astype(y.dtype)
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     return _activated(y + bias.astype(y.dtype)[None, None, None])
