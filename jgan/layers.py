@@ -251,10 +251,9 @@ class SpectralNorm(nn.Module):
     sigma = (v @ matrix @ u_now.T)[0, 0]
     if update_stats:
       u.value, stored.value = u_now, sigma
-    # Times the inverse, and not to be taken out of a product that follows: XLA
-    # would not make one forward of two, as their derivatives are written.
-    inverse = (1 / jnp.where(sigma != 0, sigma, 1)).astype(kernel.dtype)
-    return lax.optimization_barrier(kernel * inverse)
+    # Times the inverse: a division would keep XLA from making one forward of
+    # two, as its derivative is written otherwise.
+    return kernel * (1 / jnp.where(sigma != 0, sigma, 1)).astype(kernel.dtype)
 
   def _unit(self, x):
     return x * lax.rsqrt((x**2).sum(-1, keepdims=True) + self.epsilon)
