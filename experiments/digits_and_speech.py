@@ -1,4 +1,23 @@
-"""A picture and the spoken word of one digit, made of one latent."""
+"""A picture and the spoken word of one digit, made of one latent.
+
+--path names the archive of the free-spoken-digit-dataset, or its folder.
+
+Measured here on one CPU core (jax 0.10.2) beside other work, stopped at step
+1,928 of the 3,000 after 24 minutes: of 10,000 samples the classifiers of digits
+and of spoken digits find the digit that was asked for in 99% of the pictures
+and 31% of the sounds (data: 99.6% and 99.8%), and Frechet distances in their
+features of 4.0 and 34, by
+
+  python -m experiments.train digits-and-speech --workdir=/tmp/run
+  python -m experiments.evaluate --workdir=/tmp/run --resamples=3
+
+with --path. The pictures are digits; the sounds have a word's length and
+loudness, but are noise rather than words. With --gamma=1 --sound-width=8 and
+3,000 steps 23% of the sounds were heard as asked for, with --gamma=.01 besides
+10%, which is chance: it is the judge of sounds that needs restraint. WaveGAN
+alone (experiments/spoken_digits.py) speaks better. No score is published for
+such pairs.
+"""
 
 import dataclasses
 import io
@@ -43,8 +62,8 @@ class Config(base.Config):
   latent_dim: int = 64  # entries of a latent
   trunk_width: int = 128  # units of the shared layers
   image_width: int = 24  # channels at half resolution
-  sound_width: int = 8  # channels of the longest layers
-  gamma: float = 1.0  # of R1 in all judges
+  sound_width: int = 16  # channels of the longest layers
+  gamma: float = 10.0  # of R1 in all judges
   pair_weight: float = 1.0  # of the judge of pairs
   task_weight: float = 1.0  # of naming the picture's class
   learning_rate: float = 4e-4  # Adam's, of all players

@@ -3,11 +3,16 @@
 --path names the archive of the free-spoken-digit-dataset, or its folder. Half a
 second each, with labels; takes 0 to 4 of each speaker are held out.
 
-Measured here on 2 CPU cores after 2,500 of the default steps: by `python -m
-experiments.evaluate --workdir=WORKDIR --count=1000` the classifier of
-`experiments.spoken_digit_classifier` hears the digit that was asked for in 72%
-of the samples (held-out recordings: 99.7%), an Inception score of 5.6 (8.5) and
-a Frechet distance of 19.6 (.63). At full length not measured here.
+Measured here on one CPU core (jax 0.10.2) beside other work, 9 minutes: by
+
+  python -m experiments.train spoken-digits --workdir=/tmp/run
+  python -m experiments.evaluate --workdir=/tmp/run --count=1000
+
+with --path, the classifier of `experiments.spoken_digit_classifier` hears the
+digit that was asked for in 59% of the samples (held-out recordings: 99.7%), an
+Inception score of 4.4 (8.5) and a Frechet distance of 22.4 (.63). The game
+swings: an earlier version's run of as many steps reached 72%, 5.6 and 19.6, and
+one of 4,000 steps 52%, 3.6 and 28.9; --evaluate-every keeps the best.
 
 Published, of 16 kHz words of another set in another classifier's classes, and
 so not to be compared: Inception score 4.12, with phase shuffle 4.67 (the
@@ -36,7 +41,7 @@ HIGHER_IS_BETTER = ('inception_score', 'accuracy')
 class Config(wavegan.Config):
   """The numbers worth changing."""
 
-  steps: int = 4000
+  steps: int = 2500
   batch_size: int = 16
   sample_every: int = 500
   save_every: int = 500
