@@ -23,6 +23,11 @@ could share with the loss beyond equal operations is not looked for. Equal
 operations on equal operands count once, and what nothing reads not at all. A
 ratio below 1 is of products that XLA merges or writes as sums, and this does
 not.
+
+Measured on 2 CPU cores (jax 0.10.2), by the command above: 1.0000 of all
+experiments in `MEASURED` but mnist-infogan, 1.0010, and cifar10-stylegan2,
+.998; with what is elementwise 1.002 (cifar10-biggan) to 1.034 (mnist-mlp).
+R3GAN is left out: in ten minutes on a busy machine its step did not compile.
 """
 
 import collections
