@@ -75,14 +75,15 @@ def fits(arrays: PyTree, mesh: Mesh) -> bool:
 
 def _resident(source, mesh, seed, batch_size, steps) -> Feed:
   stored = put(source.arrays, jgan.sharding.replicated(mesh))
+  rows = local_rows(mesh, batch_size)
+  index = np.arange(batch_size, dtype=np.int32)
+
+  def position(step):
+    taken = data.indices(seed, step, batch_size, len(source))
+    return taken.astype(np.int32)
+
   positions = (
-    {
-      'position': data.indices(seed, step, batch_size, len(source)).astype(
-        'i4'
-      ),
-      'index': np.arange(batch_size, dtype=np.int32),
-    }
-    for step in steps
+    {'position': position(step)[rows], 'index': index[rows]} for step in steps
   )
 
   def read(stored, inputs):

@@ -513,7 +513,7 @@ def write_samples(
   run: configs.Run, task: Task, state: jgan.TrainState, done: int, log: Log
 ) -> None:
   """Samples of the same latents in every step."""
-  generate = sampler(run, task.gan, state)
+  generate = sampler(run, task.gan, processes.local(state))
   asked = generate.conditions(task.modality.count)
   shown = task.modality.samples(generate.make(asked, run.config.seed), asked)
   modality.save(sample_path(run, done), shown)
@@ -540,7 +540,7 @@ def evaluator(
   best = stack.enter_context(Checkpoints(run.workdir / 'best', keep=1))
 
   def evaluate(done, state):
-    found = score(sampler(run, task.gan, state))
+    found = score(sampler(run, task.gan, processes.local(state)))
     log.write(done, {f'evaluation/{k}': x.value for k, x in found.items()})
     value = found[by].value
     so_far = json.loads(kept.read_text()) if kept.exists() else {'step': 0}
@@ -587,7 +587,7 @@ def sampler(run: configs.Run, gan: jgan.GAN, state: jgan.TrainState) -> Sampler:
   own = getattr(EXPERIMENTS[run.name], 'make_conditions', None)
   return Sampler(
     gan,
-    processes.local(state),
+    state,
     num_classes=getattr(run.config, 'num_classes', 0),
     make_conditions=own and functools.partial(own, run.config),
   )

@@ -81,7 +81,7 @@ def stored(tmp_path):
 
 def test_defaults_are_the_default_experiments():
   run = parse('--workdir=/tmp/run')
-  assert run == ('digits', Path('/tmp/run'), Digits())
+  assert run == ('digits', Path('/tmp/run'), Digits(), False)
   assert type(run.config) is Digits
 
 
@@ -98,7 +98,7 @@ def test_defaults_are_the_default_experiments():
 )
 def test_name_stands_anywhere_among_the_flags(line):
   expected = Digits(batch_size=8, mirror=True)
-  assert parse(line) == ('mnist-dcgan', Path('w'), expected)
+  assert parse(line) == ('mnist-dcgan', Path('w'), expected, False)
 
 
 def test_name_follows_a_flag_with_several_values():
@@ -281,7 +281,7 @@ def test_config_file_gives_the_defaults_and_flags_prevail(stored):
   path = stored({'experiment': 'mnist-dcgan', 'config': values})
   run = parse(f'--steps=9 --config={path} --workdir=new --no-mirror')
   expected = Digits(steps=9, learning_rate=1.0)
-  assert run == ('mnist-dcgan', Path('new'), expected)
+  assert run == ('mnist-dcgan', Path('new'), expected, False)
   assert type(run.config.learning_rate) is float
 
 

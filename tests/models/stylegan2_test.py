@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 import jgan
-from experiments import flops
+from experiments.benchmarks import flops
 from jgan.models import stylegan2 as make
 from jgan.models.stylegan2 import (
   Conv,

@@ -51,16 +51,3 @@ def test_pods_by_hand(monkeypatch):
   assert float(speed.replace(',', '')) == pytest.approx(4096 / step, abs=1)
   assert float(days) == pytest.approx(1e9 / 4096 * step / 86400, abs=0.1)
   assert 'chip 50%' in guess
-
-
-def test_flops_of_a_published_network_grow_with_its_width(monkeypatch):
-  def widths(width):
-    cost.r3gan.cache_clear()
-    narrow = cost.R3GAN | {'widths': (width,) * 5}
-    monkeypatch.setattr(cost, 'R3GAN', narrow)
-    return cost.r3gan()
-
-  (small, few), (large, many) = widths(16), widths(32)
-  cost.r3gan.cache_clear()
-  assert 2 < large / small < 4
-  assert 1.5 < many / few < 4
