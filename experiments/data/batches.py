@@ -4,6 +4,7 @@ A source has random access, so no batch needs the batches before it: there is
 no iterator to save, and a resumed run sees what an unbroken one would have.
 """
 
+import abc
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -42,7 +43,7 @@ class Drawing(Source, Protocol):
     ...
 
 
-class Resident:
+class Resident(abc.ABC):
   """A source whose examples are a traceable function of arrays in memory.
 
   So the arrays may lie on a device, and a compiled program takes its batches
@@ -54,6 +55,7 @@ class Resident:
 
   arrays: PyTree
 
+  @abc.abstractmethod
   def take(self, arrays: PyTree, indices: Array) -> dict[str, Array]:
     """Returns the examples at these positions, stacked along axis 0.
 
@@ -61,7 +63,6 @@ class Resident:
       arrays: `self.arrays`, of numpy or of jax.
       indices: positions [n], likewise.
     """
-    raise NotImplementedError
 
   def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
     return self.take(self.arrays, indices)
