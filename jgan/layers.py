@@ -10,11 +10,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jgan.convolutions import grouped_conv
+from jgan.convolutions import conv_transpose, grouped_conv
 from jgan.initializers import Initializer
 
 
@@ -351,10 +350,11 @@ class SelfAttention(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-  """Transposed convolution in its exact phases; padding 'SAME'.
+  """Transposed convolution; padding 'SAME'.
 
   The variables and numbers of `flax.linen.ConvTranspose(features, kernel_size,
-  strides)`, to rounding; see `conv_transpose` for what differs.
+  strides)`, to rounding; see `jgan.convolutions.conv_transpose` for what
+  differs.
 
   Attributes:
     features: channels of the result.
@@ -413,80 +413,6 @@ class GroupedConv(nn.Module):
     dtype = self.dtype or x.dtype
     kernel = self.param('kernel', self.kernel_init, shape).astype(dtype)
     return grouped_conv(x.astype(dtype), kernel, self.groups)
-
-
-def conv_transpose(
-  x: Float[Array, 'n *axes c'],
-  kernel: Float[Array, '*size c d'],
-  strides: tuple[int, ...],
-) -> Float[Array, 'n *grown d']:
-  """`lax.conv_transpose(x, kernel, strides, 'SAME')` in its exact phases.
-
-  Along an axis of stride s, output positions i, i + s, i + 2s, ... see every
-  s-th tap of the kernel and no others: one small ordinary convolution each,
-  interleaved. The same function to rounding, also in its derivatives, and on
-  CPUs about ten times faster in the kernel's gradient, which XLA otherwise
-  takes over an input dilated with zeros.
-
-  Args:
-    x: any number of spatial axes.
-    kernel: taps by spatial axis, then channels in and out, as Linen keeps it.
-    strides: one a spatial axis.
-
-  Returns:
-    An array whose spatial axes are `strides` times longer.
-
-  Raises:
-    ValueError: if a stride is larger than the kernel, which would leave gaps.
-  """
-  spatial = x.ndim - 2
-  if any(s > k for s, k in zip(strides, kernel.shape, strict=False)):
-    raise ValueError(
-      f'conv_transpose: a kernel of {kernel.shape[:spatial]} is smaller than '
-      f'the strides {strides}.'
-    )
-  phases = [
-    _phase(x, kernel, strides, offsets) for offsets in np.ndindex(*strides)
-  ]
-  n, *sizes, channels = phases[0].shape
-  y = jnp.stack(phases, axis=1).reshape(n, *strides, *sizes, channels)
-  # [n, s1, s2, h, w, c] to [n, h, s1, w, s2, c]
-  order = [i for axis in range(spatial) for i in (1 + spatial + axis, 1 + axis)]
-  y = y.transpose(0, *order, y.ndim - 1)
-  return y.reshape(
-    n, *(a * s for a, s in zip(sizes, strides, strict=True)), channels
-  )
-
-
-def _phase(x, kernel, strides, offsets):
-  """The output positions that lie `offsets` past multiples of the strides."""
-  padding, taps = [], []
-  for size, stride, offset in zip(kernel.shape, strides, offsets, strict=False):
-    before = _same_padding(size, stride)
-    first = (before - offset) % stride
-    low = (before - offset - first) // stride
-    count = -(-(size - first) // stride)
-    padding.append((low, count - 1 - low))
-    taps.append(slice(first, None, stride))
-  return lax.conv_general_dilated(
-    x,
-    kernel[tuple(taps)],
-    window_strides=(1,) * len(strides),
-    padding=padding,
-    dimension_numbers=_DIMENSIONS[len(strides)],
-  )
-
-
-def _same_padding(size: int, stride: int) -> int:
-  """The padding that lax.conv_transpose puts before its dilated input."""
-  return size - 1 if stride > size - 1 else -(-(size + stride - 2) // 2)
-
-
-_DIMENSIONS = {
-  1: ('NWC', 'WIO', 'NWC'),
-  2: ('NHWC', 'HWIO', 'NHWC'),
-  3: ('NDHWC', 'DHWIO', 'NDHWC'),
-}
 
 
 def recurrent(

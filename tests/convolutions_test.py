@@ -10,7 +10,13 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 
 from jgan import sharding
-from jgan.convolutions import grouped_conv, pointwise, strided_conv
+from jgan.convolutions import (
+  conv2d,
+  conv_transpose,
+  grouped_conv,
+  pointwise,
+  strided_conv,
+)
 
 
 def reference(x, kernel, stride):
@@ -132,7 +138,7 @@ def grouped_reference(x, kernel):
   )
 
 
-def grouped_penalty(conv):
+def penalty_of(conv):
   """Gradients, by both operands, of a penalty on the slope at the pictures."""
 
   def penalty(x, kernel):
@@ -154,7 +160,7 @@ def two_groups(x, kernel):
 
 def test_derivatives_of_derivatives_of_groups_are_those_of_xla():
   got, expected = jax.jit(
-    lambda *a: [grouped_penalty(f)(*a) for f in (two_groups, grouped_reference)]
+    lambda *a: [penalty_of(f)(*a) for f in (two_groups, grouped_reference)]
   )(*grouped_operands())
   for one, other in zip(got, expected, strict=True):
     scale = jnp.abs(other).max()
@@ -164,7 +170,7 @@ def test_derivatives_of_derivatives_of_groups_are_those_of_xla():
 
 def test_on_a_cpu_and_nowhere_else_groups_are_convolutions_of_their_own():
   def program(*platforms):
-    traced = jax.jit(grouped_penalty(two_groups)).trace(*grouped_operands())
+    traced = jax.jit(penalty_of(two_groups)).trace(*grouped_operands())
     return traced.lower(lowering_platforms=platforms).as_text()
 
   grouped = 'feature_group_count = 2', 'batch_group_count = 2'
@@ -172,13 +178,22 @@ def test_on_a_cpu_and_nowhere_else_groups_are_convolutions_of_their_own():
   assert all(of in program('cuda') for of in grouped)
 
 
+def halved(x, kernel):
+  return conv2d(x, kernel[:, :, :, :2].repeat(2, 2), (2, 2))
+
+
+def doubled(x, kernel):
+  return conv_transpose(x, kernel.repeat(2, 2), (2, 2))
+
+
+@pytest.mark.parametrize('conv', [two_groups, halved, doubled])
 @pytest.mark.parametrize('check', [True, False])
-def test_over_devices_gradients_of_groups_are_those_of_one(check):
+def test_over_devices_gradients_of_pictures_are_those_of_one(conv, check):
   x, kernel = grouped_operands()
 
   def over_devices(x, kernel):
     kernel = sharding.varying(kernel, 'batch') if check else kernel
-    of_x, of_kernel = grouped_penalty(two_groups)(x, kernel)
+    of_x, of_kernel = penalty_of(conv)(x, kernel)
     return of_x, lax.psum(of_kernel, 'batch')
 
   mesh = jax.make_mesh(
@@ -194,7 +209,7 @@ def test_over_devices_gradients_of_groups_are_those_of_one(check):
       check_vma=check,
     )
   )(x, kernel)
-  expected = jax.jit(grouped_penalty(two_groups))(x, kernel)
+  expected = jax.jit(penalty_of(conv))(x, kernel)
   for one, other in zip(got, expected, strict=True):
     scale = jnp.abs(other).max()
     assert_close(one / scale, other / scale, 1e-5)
@@ -230,3 +245,80 @@ def test_pointwise_is_the_convolution_of_a_kernel_of_one_pixel():
   )
   program = penalty(quick).lower(variables).compile().as_text()
   assert ' convolution(' not in program
+
+
+PICTURES = [  # sizes, taps, strides, padding
+  ((8, 6), (4, 4), (2, 2), 'SAME'),
+  ((7, 5), (4, 3), (2, 2), 'SAME'),
+  ((7, 6), (3, 3), (2, 2), 'VALID'),  # a row that nothing looks at
+  ((6, 6), (4, 4), (2, 1), ((1, 1), (1, 1))),
+  ((5, 4), (3, 3), (1, 1), 'SAME'),
+]
+
+
+def picture_operands(sizes, taps):
+  rng = np.random.default_rng(0)
+  shapes = (2, *sizes, 3), (*taps, 3, 4)
+  return [jnp.asarray(rng.standard_normal(s), jnp.float32) for s in shapes]
+
+
+def pictures_reference(strides, padding):
+  return lambda x, kernel: lax.conv_general_dilated(
+    x, kernel, strides, padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+  )
+
+
+@pytest.mark.parametrize(('sizes', 'taps', 'strides', 'padding'), PICTURES)
+def test_pictures_are_those_of_xla_and_flax(sizes, taps, strides, padding):
+  x, kernel = picture_operands(sizes, taps)
+  got = conv2d(x, kernel, strides, padding)
+  assert_close(got, pictures_reference(strides, padding)(x, kernel), 1e-5)
+  layer, plain = (
+    nn.Conv(4, taps, strides, padding, use_bias=False, **conv)
+    for conv in ({'conv_general_dilated': conv2d}, {})
+  )
+  variables = {'params': {'kernel': kernel}}
+  assert_close(layer.apply(variables, x), plain.apply(variables, x), 1e-5)
+
+
+@pytest.mark.parametrize(('sizes', 'taps', 'strides', 'padding'), PICTURES)
+def test_derivatives_of_pictures_to_the_third(sizes, taps, strides, padding):
+  """Slopes, gradients of a penalty on them, and a penalty on those."""
+
+  def derivatives(conv):
+    def second(x, kernel):
+      return sum((g**2).sum() for g in penalty_of(conv)(x, kernel))
+
+    def first(x, kernel):
+      return jnp.tanh(conv(x, kernel)).sum()
+
+    return lambda x, kernel: [
+      jax.grad(first, (0, 1))(x, kernel),
+      penalty_of(conv)(x, kernel),
+      jax.grad(second, (0, 1))(x, kernel),
+    ]
+
+  def ours(x, kernel):
+    return conv2d(x, kernel, strides, padding)
+
+  xla = pictures_reference(strides, padding)
+  operands = picture_operands(sizes, taps)
+  got, expected = jax.jit(lambda *a: [derivatives(f)(*a) for f in (ours, xla)])(
+    *operands
+  )
+  for one, other in zip(
+    jax.tree.leaves(got), jax.tree.leaves(expected), strict=True
+  ):
+    scale = jnp.abs(other).max()
+    assert scale > 0.1
+    assert_close(one / scale, other / scale, 1e-5)
+
+
+@pytest.mark.parametrize('conv', [halved, doubled])
+def test_no_kernel_gradient_of_a_penalty_is_over_a_dilated_input(conv):
+  """For which XLA's CPU backend has no code that is quick."""
+  program = jax.jit(penalty_of(conv)).lower(*grouped_operands()).as_text()
+  lines = [line for line in program.splitlines() if 'convolution(' in line]
+  to_kernel = [line for line in lines if '[f, 0, 1, b]x[i, 0, 1, o]' in line]
+  assert len(to_kernel) == 2
+  assert not any('lhs_dilate = [2, 2]' in line for line in to_kernel)

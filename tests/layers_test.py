@@ -12,7 +12,7 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 
 import jgan
-from jgan import layers
+from jgan import convolutions, layers
 
 
 def normal(*shape, seed=0):
@@ -436,7 +436,7 @@ def test_second_derivatives_of_conv_transpose():
   got, expected = jax.jit(
     lambda x, w: [
       jax.grad(penalty, (1, 2))(convolve, x, w)
-      for convolve in (layers.conv_transpose, reference)
+      for convolve in (convolutions.conv_transpose, reference)
     ]
   )(x, w)
   assert_close(got, expected, 1e-4)

@@ -25,6 +25,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jgan import initializers, latents, losses
+from jgan.convolutions import conv2d
 from jgan.gan import GAN
 from jgan.layers import BatchNorm, ConvTranspose, Dropout, one_hot
 from jgan.standard import standard_gan
@@ -116,6 +117,7 @@ class Discriminator(nn.Module):
         use_bias=i == 0,
         kernel_init=_normal,
         dtype=self.dtype,
+        conv_general_dilated=conv2d,
       )(x)
       if i > 0:
         norm = BatchNorm(0.9, dtype=self.dtype, axis_name=self.axis_name)

@@ -30,6 +30,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jgan import initializers, losses, sharding
+from jgan.convolutions import conv2d
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.layers import ConvTranspose, InstanceNorm
 from jgan.models.pix2pix import PatchDiscriminator, absolute_error
@@ -471,4 +472,5 @@ def _conv(features, size, dtype, stride=1, padding=0, use_bias=False):
     use_bias=use_bias,
     kernel_init=_normal,
     dtype=dtype,
+    conv_general_dilated=conv2d,
   )

@@ -30,6 +30,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jgan import initializers, latents, losses
+from jgan.convolutions import conv2d
 from jgan.gan import GAN
 from jgan.layers import BatchNorm, ConvTranspose, one_hot
 from jgan.standard import standard_gan
@@ -146,6 +147,7 @@ class Discriminator(nn.Module):
         use_bias=not normalised,
         kernel_init=_normal,
         dtype=self.dtype,
+        conv_general_dilated=conv2d,
       )(x)
       if normalised:
         norm = BatchNorm(

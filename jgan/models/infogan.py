@@ -32,6 +32,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jgan import initializers, latents, losses
+from jgan.convolutions import conv2d
 from jgan.gan import GAN
 from jgan.layers import BatchNorm, ConvTranspose
 from jgan.standard import standard_gan
@@ -116,6 +117,7 @@ class Discriminator(nn.Module):
       strides=(2, 2),
       kernel_init=_normal,
       dtype=self.dtype,
+      conv_general_dilated=conv2d,
     )
     x = nn.leaky_relu(conv(self.width)(image), 0.1)
     x = norm_leaky(conv(2 * self.width, use_bias=False)(x))

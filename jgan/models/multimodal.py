@@ -49,7 +49,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jgan import gradients, latents, losses, penalties, sharding
-from jgan.convolutions import strided_conv
+from jgan.convolutions import conv2d, strided_conv
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.initializers import xavier_uniform
 from jgan.latents import Latent
@@ -203,7 +203,12 @@ class ImageEncoder(nn.Module):
     x, width = image.astype(self.dtype), self.width
     while min(x.shape[1:3]) > 4:
       conv = nn.Conv(
-        width, (4, 4), (2, 2), kernel_init=xavier_uniform(), dtype=self.dtype
+        width,
+        (4, 4),
+        (2, 2),
+        kernel_init=xavier_uniform(),
+        dtype=self.dtype,
+        conv_general_dilated=conv2d,
       )
       x, width = nn.leaky_relu(conv(x), 0.2), 2 * width
     x = x.reshape(x.shape[0], -1)

@@ -33,6 +33,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from jgan import gradients, initializers, losses, sharding
+from jgan.convolutions import conv2d
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.layers import BatchNorm, ConvTranspose, InstanceNorm
 
@@ -407,6 +408,7 @@ def _conv(features, stride, dtype, use_bias=True):
     use_bias=use_bias,
     kernel_init=_normal,
     dtype=dtype,
+    conv_general_dilated=conv2d,
   )
 
 

@@ -30,18 +30,17 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jgan import losses, penalties, schedules, sharding
-from jgan.convolutions import pointwise
+from jgan.convolutions import conv2d, conv_transpose, pointwise
 from jgan.gan import GAN, LossOutput, Player
 from jgan.initializers import normal
 from jgan.latents import Latent
-from jgan.layers import conv_transpose, one_hot
+from jgan.layers import one_hot
 from jgan.standard import standard_gan
 
 Images = Float[Array, 'n h w c']
 
 _W_DECAY = 0.998  # of the running mean of w
 _PATH_DECAY = 0.99  # of the running mean of path lengths
-_NUMBERS = ('NHWC', 'HWIO', 'NHWC')
 
 
 class Dense(nn.Module):
@@ -572,17 +571,13 @@ def _halved(x, kernel):
   x = blur(x, size // 2 + 1, 1.0)
   if size == 1:
     return pointwise(x[:, ::2, ::2], kernel)
-  return lax.conv_general_dilated(
-    x, kernel, (2, 2), 'VALID', dimension_numbers=_NUMBERS
-  )
+  return conv2d(x, kernel, (2, 2), 'VALID')
 
 
 def _same(x, kernel):
   if kernel.shape[0] == 1:
     return pointwise(x, kernel)
-  return lax.conv_general_dilated(
-    x, kernel, (1, 1), 'SAME', dimension_numbers=_NUMBERS
-  )
+  return conv2d(x, kernel)
 
 
 def _doubled(x, kernel):
