@@ -3,13 +3,15 @@
 A speed alone speaks of one machine on one day. So each benchmark takes turns
 between a part of this package and what it is measured by, all in one run, and
 tells the median ratio of the turns with an interval: `torch`, the training
-step, by the same games in PyTorch; `scaling`, a step on several devices, by the
+step, by the same games in PyTorch (`profile` tells what both spend their time
+on); `scaling`, a step on several devices, by the
 same on one; `inception`, features of pictures, by the least that the same
 device must do for it. `flops` counts those of a compiled step, by the fewest
 that it needs; `cost` tells what steps of several sizes take, by what the device
 can do at most.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
@@ -17,7 +19,7 @@ from typing import Annotated
 import jax
 import tyro
 
-from experiments import train
+from experiments import runtime
 from experiments.benchmarks import cost, flops, scaling
 from experiments.benchmarks.inception import inception
 from experiments.errors import UserError, building, reported
@@ -29,35 +31,47 @@ class Arguments:
 
   name: Annotated[
     tyro.conf.Positional[str],
-    tyro.conf.arg(metavar='torch|flops|scaling|cost|inception'),
+    tyro.conf.arg(metavar='torch|profile|flops|scaling|cost|inception'),
   ] = 'torch'
   """the benchmark"""
   count: int = 10_000
   """inception: pictures in all; a few hundred for a try"""
   only: tuple[str, ...] = ()
-  """torch: names of games; all by default"""
+  """torch, profile: names of games; all by default"""
   turns: int = 8
-  """turns of each way; not of inception"""
+  """turns of each way; not of inception and profile"""
   steps: int | None = None
   """torch, scaling: steps in a turn; torch: half a second's by default"""
 
 
 def _inception(arguments: Arguments) -> str:
-  train.cache_compiled_programs()
+  runtime.cache_compiled_programs()
   kind = jax.devices()[0].device_kind
   told = inception(arguments.count)
   return f'{told}\n{kind}, jax {jax.__version__}'
 
 
 def _torch(arguments: Arguments) -> str:
-  try:
+  with _with_pytorch('torch'):
     from experiments.benchmarks.pytorch import comparison
+  return comparison.compare(arguments.only, arguments.turns, arguments.steps)
+
+
+def _profile(arguments: Arguments) -> str:
+  with _with_pytorch('profile'):
+    from experiments.benchmarks.pytorch import profile
+  return profile.profile(arguments.only)
+
+
+@contextlib.contextmanager
+def _with_pytorch(name):
+  try:
+    yield
   except ImportError as error:
     raise UserError(
-      'the benchmark torch compares with PyTorch, which is not installed. Run: '
-      'pip install "jgan[benchmark]"'
+      f'the benchmark {name} compares with PyTorch, which is not installed. '
+      'Run: pip install "jgan[benchmark]"'
     ) from error
-  return comparison.compare(arguments.only, arguments.turns, arguments.steps)
 
 
 def _scaling(arguments: Arguments) -> str:
@@ -67,6 +81,7 @@ def _scaling(arguments: Arguments) -> str:
 
 BENCHMARKS: Mapping[str, Callable[[Arguments], str]] = {
   'torch': _torch,
+  'profile': _profile,
   'flops': lambda arguments: flops.table(),
   'scaling': _scaling,
   'cost': lambda arguments: cost.cost(arguments.turns),
@@ -84,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     raise UserError(
       f'there is no benchmark {name}, but {", ".join(BENCHMARKS)}'
     )
+  runtime.tune()
   with building():
     print(BENCHMARKS[name](arguments))
 

@@ -26,7 +26,7 @@ import tyro
 from tqdm import tqdm
 
 import jgan
-from experiments import data, pictures, train
+from experiments import data, pictures, runtime
 from experiments.errors import UserError, building, reported
 from experiments.files import write_json, write_text
 from jgan import augment as augments
@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   with building():  # before the training: later it would come too late
     output.mkdir(parents=True, exist_ok=True)
     source = data.digits(_SIDE)
-  train.cache_compiled_programs()
+  runtime.prepare()
   began = time.perf_counter(), time.process_time()
   outcomes = measured(source, asked.seeds, asked.steps)
   told = protocol(asked, *began)

@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from experiments import config as configs
-from experiments import data, pictures, sample, train
+from experiments import data, pictures, runtime, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
 from experiments.files import write_json
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   arguments = tyro.cli(
     Arguments, args=argv, prog='python -m experiments.evaluate'
   )
-  train.cache_compiled_programs()
+  runtime.prepare()
   with building():
     print(table(evaluate(arguments)))
 

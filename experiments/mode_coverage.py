@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 import jgan
-from experiments import pictures, train
+from experiments import pictures, runtime
 from experiments.errors import UserError, building, reported
 from experiments.files import write_json, write_text
 from jgan.metrics import ModeCoverage, mode_coverage
@@ -204,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   output = Path(asked.output).expanduser()
   with building():  # before the training: later it would come too late
     output.mkdir(parents=True, exist_ok=True)
-  train.cache_compiled_programs()
+  runtime.prepare()
   began = time.perf_counter(), time.process_time()
   outcomes = played(asked.seeds, asked.steps)
   told = protocol(asked, *began)

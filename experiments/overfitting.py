@@ -25,7 +25,7 @@ import numpy as np
 import tyro
 
 from experiments import config as configs
-from experiments import data, evaluate, sample, train
+from experiments import data, evaluate, runtime, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.sampler import Sampler
 
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   asked = tyro.cli(Arguments, args=argv, prog=prog)
   if not asked.runs or asked.count < 1:
     raise UserError('give a RUN or more, and a --count of 1 or more')
-  train.cache_compiled_programs()
+  runtime.prepare()
   with building():
     print(table({name: row(Path(name), asked) for name in asked.runs}))
 

@@ -16,7 +16,7 @@ import tyro
 from scipy import ndimage
 from tqdm import tqdm
 
-from experiments import data, scoring, train
+from experiments import data, runtime, scoring, train
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
 from experiments.scoring import EXTRACTORS, Pictures
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   asked = tyro.cli(Arguments, args=argv, prog=prog)
   if (name := asked.extractor) not in EXTRACTORS:
     raise UserError(f'--extractor={name} is none of {", ".join(EXTRACTORS)}')
-  train.cache_compiled_programs()
+  runtime.prepare()
   with building():
     splits = [
       data.tfds_images(asked.set, asked.data_dir, split)

@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 from experiments import config as configs
-from experiments import pictures, sample, train
+from experiments import pictures, runtime, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.files import read_batch
 from experiments.sampler import Sampler
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   if not hasattr(run.config, 'truncation'):
     raise UserError(f'{workdir} is a run of {run.name}, which has no styles')
   output = Path(os.path.expanduser(asked.output or workdir))
-  train.cache_compiled_programs()
+  runtime.prepare()
   generate = sample.load(workdir)
   with building():
     for name, picture in (

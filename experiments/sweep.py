@@ -32,7 +32,7 @@ import jax
 import tyro
 
 from experiments import config as configs
-from experiments import ensemble, lockstep, processes, spread, train
+from experiments import ensemble, lockstep, processes, runtime, spread, train
 from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
 from experiments.errors import UserError, reported
@@ -73,7 +73,7 @@ class Sweep(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> None:
   """The command; `argv` in place of the words of the command line."""
   argv = sys.argv[1:] if argv is None else argv
-  train.cache_compiled_programs()
+  runtime.prepare()
   sweep(parse(argv))
 
 

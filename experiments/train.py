@@ -15,7 +15,6 @@ import contextlib
 import functools
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -62,6 +61,7 @@ from experiments import (
   oracle_seqgan,
   paired,
   processes,
+  runtime,
   scoring,
   series,
   sounds,
@@ -135,7 +135,7 @@ SCORED = 5000  # samples, and at most as many reals, by --evaluate-every
 def main(argv: Sequence[str] | None = None) -> None:
   """The command; `argv` in place of the words of the command line."""
   argv = sys.argv[1:] if argv is None else argv
-  cache_compiled_programs()
+  runtime.prepare()
   run = configs.parse(argv, EXPERIMENTS, DEFAULT)
   if not run.distributed:
     train(run)
@@ -595,14 +595,6 @@ def sampler(run: configs.Run, gan: jgan.GAN, state: jgan.TrainState) -> Sampler:
 
 def sample_path(run: configs.Run, done: int) -> Path:
   return run.workdir / 'samples' / f'{done:06}.png'
-
-
-def cache_compiled_programs() -> None:
-  """Keeps compiled programs in the user's cache folder, for the next start."""
-  if jax.config.jax_compilation_cache_dir is None:
-    caches = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    jax.config.update('jax_compilation_cache_dir', str(Path(caches, 'jgan')))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
 
 
 if __name__ == '__main__':

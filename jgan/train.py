@@ -138,10 +138,11 @@ def update(
     objective, sharding.varying(params, axis_name), batch, key
   )
   grads = sharding.mean(grads, axis_name)
-  updates, opt_state = player.optimizer.update(
-    grads, state.opt_state[player.name], params
-  )
-  params = optax.apply_updates(params, updates)
+  with jax.named_scope('optimizer'):
+    updates, opt_state = player.optimizer.update(
+      grads, state.opt_state[player.name], params
+    )
+    params = optax.apply_updates(params, updates)
   mutated = _replaced(
     f'{player.label}: collections from its loss',
     own,

@@ -24,7 +24,7 @@ def told(words, capsys):
 
 
 def test_another_name_is_told(capsys):
-  message = 'there is no benchmark incepton, but torch, flops, scaling, cost'
+  message = 'there is no benchmark incepton, but torch, profile, flops'
   assert message in told(['incepton'], capsys)
 
 

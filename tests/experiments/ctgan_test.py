@@ -11,6 +11,7 @@ from experiments import (
   adult_ctgan,
   ctgan,
   evaluate,
+  runtime,
   sample,
   table,
   train,
@@ -31,7 +32,7 @@ def at_hand(monkeypatch):
   """One device, nobody's cache, and nothing read by a test before."""
   devices = jax.devices()[:1]
   monkeypatch.setattr(jax, 'devices', lambda: devices)
-  monkeypatch.setattr(train, 'cache_compiled_programs', lambda: None)
+  monkeypatch.setattr(runtime, 'prepare', lambda: None)
   ctgan.parted.cache_clear()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import data, sample, train
+from experiments import data, runtime, sample, train
 from experiments import digits_and_speech as experiment
 from experiments.sampler import Sampler
 
@@ -44,7 +44,7 @@ def at_hand(monkeypatch):
   """One device, nobody's cache."""
   devices = jax.devices()[:1]
   monkeypatch.setattr(jax, 'devices', lambda: devices)
-  monkeypatch.setattr(train, 'cache_compiled_programs', lambda: None)
+  monkeypatch.setattr(runtime, 'prepare', lambda: None)
 
 
 def test_pairs_are_of_one_digit(folder):

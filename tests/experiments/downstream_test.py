@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import data, downstream, train
+from experiments import data, downstream, runtime
 from experiments.downstream import Row
 
 LABELS = np.repeat(np.int32(range(10)), 500)
@@ -255,7 +255,7 @@ def test_the_picture_has_classes_side_by_side():
 def test_the_command_writes_page_numbers_and_picture(
   short, monkeypatch, tmp_path, capsys
 ):
-  monkeypatch.setattr(train, 'cache_compiled_programs', lambda: None)
+  monkeypatch.setattr(runtime, 'prepare', lambda: None)
   output = tmp_path / 'new' / 'folder'
   downstream.main(['--seeds=2', '--steps=2', f'--output={output}'])
   told = capsys.readouterr().out

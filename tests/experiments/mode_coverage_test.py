@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import jgan
-from experiments import mode_coverage, train
+from experiments import mode_coverage, runtime
 from jgan.metrics import ModeCoverage
 
 RING, GRID = (mode_coverage.MIXTURES[name] for name in ('ring', 'grid'))
@@ -120,7 +120,7 @@ def test_the_command_writes_page_numbers_and_picture(
 ):
   games = {'mlp': mode_coverage.GAMES['mlp']}
   monkeypatch.setattr(mode_coverage, 'GAMES', games)
-  monkeypatch.setattr(train, 'cache_compiled_programs', lambda: None)
+  monkeypatch.setattr(runtime, 'prepare', lambda: None)
   output = tmp_path / 'new' / 'folder'
   mode_coverage.main(['--seeds=3', '--steps=2', f'--output={output}'])
   told = capsys.readouterr().out

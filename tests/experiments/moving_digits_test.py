@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import moving_digits as experiment
-from experiments import sample, train
+from experiments import runtime, sample, train
 from experiments.sampler import Sampler
 
 SMALL = (
@@ -30,7 +30,7 @@ def at_hand(monkeypatch):
   """One device, nobody's cache."""
   devices = jax.devices()[:1]
   monkeypatch.setattr(jax, 'devices', lambda: devices)
-  monkeypatch.setattr(train, 'cache_compiled_programs', lambda: None)
+  monkeypatch.setattr(runtime, 'prepare', lambda: None)
 
 
 class Known(Sampler):

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import data, sample, stacked_mnist, train
+from experiments import data, runtime, sample, stacked_mnist, train
 
 SMALL = ('--width=4', '--latent-dim=4', '--batch-size=8', '--steps=2')
 
@@ -14,7 +14,7 @@ def at_hand(monkeypatch):
   """One device, other digits in place of MNIST's, nobody's cache."""
   devices = jax.devices()[:1]
   monkeypatch.setattr(jax, 'devices', lambda: devices)
-  monkeypatch.setattr(train, 'cache_compiled_programs', lambda: None)
+  monkeypatch.setattr(runtime, 'prepare', lambda: None)
   monkeypatch.setattr(
     data, 'tfds_images', lambda name, folder, resolution: data.digits()
   )

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import optax
 import torch
 from tqdm import tqdm
 
@@ -105,24 +104,15 @@ def compare(
   Raises:
     UserError: there is no game of a name, or too few turns or steps.
   """
-  if unknown := set(names) - set(GAMES):
-    raise UserError(
-      f'--only: there are no games {", ".join(sorted(unknown))}; the games are '
-      f'{", ".join(GAMES)}'
-    )
+  names = chosen(names)
   if turns < 2:
     raise UserError(f'--turns={turns}: an interval needs at least 2')
   if steps is not None and steps < 1:
     raise UserError(f'--steps={steps}: at least 1 is needed')
-  if jax.default_backend() != 'cpu':
-    raise UserError(
-      'the games of PyTorch run on the CPU, but jax found '
-      f'{jax.devices()[0].device_kind}. Run: JAX_PLATFORMS=cpu python -m '
-      'experiments.benchmark torch'
-    )
+  check_backend('torch')
   torch.set_num_threads(os.cpu_count())
   rows, refused = [], []
-  for name in tqdm(names or list(GAMES), desc='games', disable=None):
+  for name in tqdm(names, desc='games', disable=None):
     game, small = (make() for make in GAMES[name])
     if reason := parity.refusal(game, small):
       refused.append(f'{name}: not compared, since {reason}')
@@ -133,18 +123,42 @@ def compare(
   return '\n\n'.join([*filter(None, parts), machine()])
 
 
+def chosen(names: Sequence[str]) -> Sequence[str]:
+  """The names as they are, or those of all games where there are none.
+
+  Raises:
+    UserError: there is no game of a name.
+  """
+  if unknown := set(names) - set(GAMES):
+    raise UserError(
+      f'--only: there are no games {", ".join(sorted(unknown))}; the games are '
+      f'{", ".join(GAMES)}'
+    )
+  return names or list(GAMES)
+
+
+def check_backend(benchmark: str) -> None:
+  """UserError: jax does not compute on the CPU, as PyTorch does here."""
+  if jax.default_backend() != 'cpu':
+    raise UserError(
+      'the games of PyTorch run on the CPU, but jax found '
+      f'{jax.devices()[0].device_kind}. Run: JAX_PLATFORMS=cpu python -m '
+      f'experiments.benchmark {benchmark}'
+    )
+
+
+def cycle_of(gan: jgan.GAN) -> list[tuple[str, ...]]:
+  """Who moves in successive steps, until it repeats itself."""
+  count = math.lcm(*(player.every for player in gan.players))
+  return [jgan.moves(gan, number) for number in range(count)]
+
+
 def row(name: str, game: Game, turns: int, steps: int | None) -> Row:
   """Times a game; see `Row`, and `compare` for the arguments."""
-  adam = optax.adam(timing.RATE, timing.B1, timing.B2)
-  gan = parity.with_optimizer(game.gan, adam)
-  key, rng = jax.random.key(0), np.random.default_rng(0)
-  real = rng.uniform(-1, 1, game.real).astype(np.float32)
-  batch = {'image': jax.device_put(real)}
-  state = jgan.init(gan, key, batch)
+  gan, state, batch, key, real = timing.start(game)
   option = timing.faster_adam(parity.copied(game, state))
   program = timing.programs(gan, state, batch, key)
-  count = math.lcm(*(player.every for player in gan.players))
-  cycle = [jgan.moves(gan, number) for number in range(count)]
+  cycle = cycle_of(gan)
   start = time.perf_counter()
   flops = [program(moves).cost_analysis()['flops'] for moves in cycle]
   compilation = time.perf_counter() - start
@@ -161,7 +175,7 @@ def row(name: str, game: Game, turns: int, steps: int | None) -> Row:
     ways['compiled'] = timing.compiled(game, state, option, real, cycle)
   except RuntimeError as error:
     remark = f'not compiled: {str(error).strip().splitlines()[0]}'
-  per_step = timing.timed(ways, turns, steps, count, _TURN)
+  per_step = timing.timed(ways, turns, steps, len(cycle), _TURN)
   faster = min(ways.keys() - {'jgan'}, key=lambda way: np.median(per_step[way]))
   parts = {'samples': timing.samples(game, gan, state, batch, key)}
   parts |= {player.label: both([(player.label,)]) for player in gan.players}
@@ -215,7 +229,7 @@ def table(rows: Sequence[Row]) -> str:
   remarks = [f'{row.name}: {row.remark}' for row in rows if row.remark]
   if any('compiled' in row.seconds for row in rows):
     remarks.insert(0, _COMPILED)
-  return '\n'.join([_markdown(lines), *remarks])
+  return '\n'.join([markdown(lines), *remarks])
 
 
 def table_of_parts(rows: Sequence[Row]) -> str:
@@ -228,7 +242,7 @@ def table_of_parts(rows: Sequence[Row]) -> str:
     for name, (ours, theirs, found) in row.parts.items():
       cells = [f'{1e3 * x:.3g}' for x in (ours, theirs)]
       lines.append([row.name, name, *cells, _told(found)])
-  return _markdown(lines)
+  return markdown(lines)
 
 
 def machine() -> str:
@@ -259,6 +273,7 @@ def _told(found):
   return f'{median:.2f} [{low:.2f}, {high:.2f}]'
 
 
-def _markdown(lines):
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+  """A table of cells, the first line its head."""
   head, *body = ('| ' + ' | '.join(line) + ' |' for line in lines)
   return '\n'.join([head, '|' + '---|' * len(lines[0]), *body])

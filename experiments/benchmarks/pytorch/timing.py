@@ -4,10 +4,12 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import torch
 
 import jgan
@@ -55,6 +57,33 @@ def timed(
     [lambda _, turn=turn: turn(steps) for turn in ways.values()], turns
   )
   return dict(zip(ways, took.T / steps, strict=True))
+
+
+class Start(NamedTuple):
+  """jgan's side of a game before the first step: it steps by Adam.
+
+  Attributes:
+    gan: the game.
+    state: of all players.
+    batch: random reals, on the device.
+    key: the run's.
+    real: the same reals, for PyTorch.
+  """
+
+  gan: jgan.GAN
+  state: jgan.TrainState
+  batch: jgan.Batch
+  key: jax.Array
+  real: np.ndarray
+
+
+def start(game: Game) -> Start:
+  """Makes the state and a batch."""
+  gan = parity.with_optimizer(game.gan, optax.adam(RATE, B1, B2))
+  key, rng = jax.random.key(0), np.random.default_rng(0)
+  real = rng.uniform(-1, 1, game.real).astype(np.float32)
+  batch = {'image': jax.device_put(real)}
+  return Start(gan, jgan.init(gan, key, batch), batch, key, real)
 
 
 def programs(
