@@ -18,7 +18,7 @@ from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
 from experiments.errors import UserError
 from experiments.files import write_json
-from experiments.logs import Log, Progress, Stopwatch
+from experiments.logs import Log, Progress, Stopwatch, write_metrics
 
 DIVERGED = 'diverged.json'  # in the workdir of a member that sits out
 
@@ -189,7 +189,7 @@ def _logged(
   for one in live:
     own = [(1, {k: x[one.index] for k, x in step.items()}) for step in played]
     try:
-      losses.append(train.write_metrics(one.log, done, own, waited))
+      losses.append(write_metrics(one.log, done, own, waited))
       left.append(one)
     except UserError as error:
       say(f'{one.name}: {error}')

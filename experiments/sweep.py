@@ -32,7 +32,14 @@ import jax
 import tyro
 
 from experiments import config as configs
-from experiments import ensemble, lockstep, processes, spread, train
+from experiments import (
+  dispatch,
+  ensemble,
+  lockstep,
+  processes,
+  spread,
+  train,
+)
 from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
 from experiments.errors import UserError, reported
@@ -212,7 +219,7 @@ def program_of(
     gans,
     [task.state for task in tasks],
     [member.batch(0) for member in members.values()],
-    train.told_by(gans[0].players, 0, runs[0].config.steps),
+    dispatch.told_by(gans[0].players, 0, runs[0].config.steps),
   )
   if not reason:
     return side_by_side
