@@ -6,7 +6,7 @@ batch at once or part by part, see --microbatches.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 from jaxtyping import PyTree
@@ -39,8 +39,10 @@ def in_parts(gan: jgan.GAN, count: int) -> jgan.GAN:
   return gan._replace(players=tuple(players))
 
 
-def next_moves(gan: jgan.GAN, config: configs.Config, step: int) -> Moves:
-  """Who moves in each step of the next dispatch: of several steps, or of one.
+def next_moves(
+  gans: Sequence[jgan.GAN], config: configs.Config, step: int
+) -> tuple[Moves, ...]:
+  """Who moves, by game, in the next dispatch: of several steps, or of one.
 
   Several are whole cycles of moves from the beginning of one, so that they are
   one program, and end no later than anything else is due.
@@ -52,13 +54,18 @@ def next_moves(gan: jgan.GAN, config: configs.Config, step: int) -> Moves:
     config.evaluate_every or config.steps,
   ]
   due = min(config.steps, *(step + every - step % every for every in often))
-  cycle = cycle_length(gan.players) or 1
+  length = cycle_length([player for gan in gans for player in gan.players])
+  cycle = length or 1
   count = -(-dispatched(config) // cycle) * cycle
   if step % cycle == 0 and step + count <= due:
-    several = tuple(jgan.moves(gan, step + i) for i in range(count))
-    if cycle_length(gan.players) or len(set(several)) == 1:
-      return several
-  return (jgan.moves(gan, step),)
+    several = [_moves(gan, range(step, step + count)) for gan in gans]
+    if length or all(len(set(moves)) == 1 for moves in several):
+      return tuple(several)
+  return tuple(_moves(gan, [step]) for gan in gans)
+
+
+def _moves(gan: jgan.GAN, steps: Iterable[int]) -> Moves:
+  return tuple(jgan.moves(gan, step) for step in steps)
 
 
 def dispatched(config: configs.Config) -> int:

@@ -265,7 +265,7 @@ def train(run: configs.Run) -> jgan.TrainState:
     )
     done, played, waiting, hurry = start, [], Stopwatch(), None
     while done < config.steps and not hurry:
-      moves = next_moves(task.gan, config, done)
+      (moves,) = next_moves([task.gan], config, done)
       with waiting:
         inputs = batches.inputs(len(moves))
       state, metrics = program(moves)(state, batches.stored, inputs, task.key)

@@ -19,7 +19,7 @@ def test_dispatches_are_whole_cycles_and_end_when_something_is_due():
     )
     gan, step, found = jgan.GAN(None, (player,), None), 0, []
     while step < config.steps:
-      found.append(len(dispatch.next_moves(gan, config, step)))
+      found.append(len(dispatch.next_moves([gan], config, step)[0]))
       step += found[-1]
     return found
 
@@ -33,7 +33,7 @@ def test_dispatches_are_whole_cycles_and_end_when_something_is_due():
   moves = [(), (), ('a',)]
   gan = jgan.GAN(None, (jgan.Player('a', None, None, 3),), None)
   config = configs.Config(steps=20, batch_size=1, steps_per_dispatch=4)
-  assert dispatch.next_moves(gan, config, 6) == tuple(moves * 2)
+  assert dispatch.next_moves([gan], config, 6) == (tuple(moves * 2),)
 
 
 def test_gradients_of_their_own_kind_are_not_taken_in_parts():

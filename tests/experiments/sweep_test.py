@@ -159,6 +159,46 @@ def test_a_member_is_the_run_that_training_makes(swept, alone):
   assert sample.load(member)(3).shape == (3, 2, 2, 1)
 
 
+@pytest.mark.parametrize('mapped', [False, True])
+def test_several_steps_in_a_dispatch_play_the_same_runs(
+  mapped, alone, tmp_path
+):
+  often = '--steps-per-dispatch=2', '--log-every=4', '--save-every=4'
+  play(tmp_path, *RATES, *often, mapped=mapped)
+  member = tmp_path / 'learning_rate0.25-seed1'
+  assert_same(newest(member), newest(alone), rtol=1e-5, atol=1e-6)
+  (told,) = lines(member)
+  of_steps = lines(alone)
+  for name, value in told.items():
+    mean = np.mean([line[name] for line in of_steps])
+    expected = 4 if name == 'step' else mean
+    assert value == pytest.approx(expected, rel=1e-4), name
+
+
+def test_members_with_one_data_set_share_it(tmp_path):
+  asked = sweep.parse(['tiny', f'--workdir={tmp_path}', *SMALL, *RATES])
+  with contextlib.ExitStack() as stack:
+    members = sweep.opened(asked, stack)
+  assert len(members) == 4
+  assert len({id(member.task.source) for member in members.values()}) == 1
+
+
+@pytest.mark.parametrize('mapped', [False, True])
+def test_members_with_data_of_their_own_have_them(
+  mapped, alone, tmp_path, monkeypatch
+):
+  (image,) = make_data(None).arrays.values()
+
+  def own(config):
+    shift = np.uint8(config.learning_rate != 0.25)
+    return data.Arrays({'image': image + shift})
+
+  monkeypatch.setattr(sys.modules[__name__], 'make_data', own)
+  play(tmp_path, *RATES, mapped=mapped)
+  member = tmp_path / 'learning_rate0.25-seed1'
+  assert_same(newest(member), newest(alone), rtol=1e-5, atol=1e-6)
+
+
 def test_the_same_command_goes_on(swept, tmp_path):
   whole, mapped = swept
   play(tmp_path, *RATES, '--steps=2', mapped=mapped)
@@ -293,8 +333,11 @@ def test_members_are_divided_over_devices(tiny):
       lambda _: gan, [0] * count, keys, tiny[:devices]
     )
     states = [jgan.init(gan, key, data.to_float(batch)) for key in keys]
-    moves = [jgan.moves(gan, 0)] * count
-    carried, _ = program.step(program.join(states), [batch] * count, moves)
+    moves = ((jgan.moves(gan, 0),),) * count
+    inputs = jax.tree.map(lambda x: x[None], program.gather([batch] * count))
+    carried, _ = program.play(
+      program.join(states), {}, inputs, lambda _, batch: batch, moves
+    )
     kernel = carried.variables['generator']['params']['Dense_0']['kernel']
     parts = [program.part(carried, i) for i in range(count)]
     return parts, len(kernel.sharding.device_set), program.about
