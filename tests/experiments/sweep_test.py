@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from runs import lines, newest
 
 import jgan
 from experiments import (
@@ -24,7 +25,6 @@ from experiments import (
   sweep,
   train,
 )
-from experiments.checkpoints import Checkpoints
 from experiments.errors import UserError
 
 LOWER_IS_BETTER, HIGHER_IS_BETTER = ('mean_error',), ()
@@ -103,20 +103,6 @@ def tiny(tmp_path_factory):
 def play(workdir, *flags, mapped=None):
   asked = sweep.parse(['tiny', f'--workdir={workdir}', *SMALL, *flags])
   sweep.sweep(asked, mapped)
-
-
-def lines(workdir):
-  """The metrics that a run repeats; what it waited is of the machine."""
-  text = (workdir / 'metrics.jsonl').read_text()
-  told = [json.loads(line) for line in text.splitlines()]
-  assert all(0 <= line.pop('input_wait') <= 1 for line in told)
-  return told
-
-
-def newest(workdir):
-  task = train.build(config.load(workdir, train.EXPERIMENTS))
-  with Checkpoints(workdir / 'checkpoints') as checkpoints:
-    return checkpoints.restore(task.state)
 
 
 def assert_same(one, other, **tolerance):

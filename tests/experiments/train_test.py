@@ -1,6 +1,5 @@
 """The commands as a user runs them: training, resuming, sampling, mistakes."""
 
-import json
 import os
 import re
 import signal
@@ -11,37 +10,22 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import runs
 from PIL import Image
+from runs import lines
 from tensorboard.backend.event_processing.event_accumulator import (
   EventAccumulator,
 )
 
 from experiments import sample, train
-from experiments.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]
-SMALL = (
-  '--width=4',
-  '--latent-dim=4',
-  '--batch-size=8',
-  '--log-every=2',
-  '--sample-every=4',
-  '--save-every=4',
-)
+pytestmark = pytest.mark.usefixtures('one_device')
+SMALL = (*runs.SMALL, '--sample-every=4', '--save-every=4')
 
 
 @pytest.fixture(scope='module', autouse=True)
-def one_device():
-  """The loop takes all devices; most of these tests want it on one."""
-  devices, cache = jax.devices, jax.config.jax_compilation_cache_dir
-  jax.devices = lambda *args: devices(*args)[:1]
-  yield
-  jax.devices = devices
-  jax.config.update('jax_compilation_cache_dir', cache)
-
-
-@pytest.fixture(scope='module', autouse=True)
-def cache(tmp_path_factory):
+def cache(one_device, tmp_path_factory):
   """Compiled programs are shared by the tests, not with the user."""
   folder = str(tmp_path_factory.mktemp('cache'))
   jax.config.update('jax_compilation_cache_dir', folder)
@@ -60,19 +44,9 @@ def whole(tmp_path_factory):
   return workdir
 
 
-def lines(workdir):
-  """The metrics that a run repeats; what it waited is of the machine."""
-  text = (workdir / 'metrics.jsonl').read_text()
-  told = [json.loads(line) for line in text.splitlines()]
-  assert all(0 <= line.pop('input_wait') <= 1 for line in told)
-  return told
-
-
 def arrays(workdir):
   """The newest checkpoint's bytes, by path, as they lie on disk."""
-  task = train.build(train.configs.load(workdir, train.EXPERIMENTS))
-  with Checkpoints(workdir / 'checkpoints') as checkpoints:
-    step, state = checkpoints.restore(task.state)
+  step, state = runs.newest(workdir)
   leaves = jax.tree_util.tree_leaves_with_path(state)
   return step, {
     jax.tree_util.keystr(path): np.asarray(leaf).tobytes()
