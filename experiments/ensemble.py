@@ -2,39 +2,52 @@
 
 Written out one after the other, each with a GAN of its own; or mapped over
 stacked states by `jax.vmap`, and divided over devices. Both give each member
-the steps that it would make alone, up to rounding. On CPUs convolutions of
-mapped kernels are slow, so that writing out is the faster way there.
+the steps that it would make alone, one or several in a dispatch, up to
+rounding. On CPUs convolutions of mapped kernels are slow, so that writing out
+is the faster way there.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import PyTree
 
 import jgan
-from experiments import data
+from experiments import dispatch
+from experiments.dispatch import Moves
 
-Moves = Sequence[tuple[str, ...]]  # who moves, by member
+Read = Callable[[PyTree, PyTree], jgan.Batch]
 
 
 class Program(NamedTuple):
-  """The step of several members.
+  """The steps of several members.
 
   Attributes:
-    about: how it is played, in words.
-    join: the members' states -> what is carried from step to step.
-    step: (carried, batches, moves) -> (carried, metrics); batches as the data
-      give them and moves by member, metrics `[members]` by name. Donates what
-      is carried.
+    about: how they are played, in words.
+    mesh: the devices; the leading axis of what is gathered is divided over
+      them.
+    gather: what the members read in a step -> one tree of it all.
+    join: the members' states -> what is carried from dispatch to dispatch.
+    play: (carried, stored, inputs, read, moves) -> (carried, metrics): as many
+      steps as there are moves, which are by member. `stored` and `read` are
+      those of a feed, with one `read` for all members; `inputs` are gathered,
+      then stacked. Metrics are averaged over the steps, `[members]` by name.
+      Donates what is carried.
     part: (carried, i) -> the state of member i.
   """
 
   about: str
+  mesh: Mesh
+  gather: Callable[[Sequence[PyTree]], PyTree]
   join: Callable[[Sequence[jgan.TrainState]], Any]
-  step: Callable[[Any, Sequence[jgan.Batch], Moves], tuple[Any, jgan.Metrics]]
+  play: Callable[
+    [Any, PyTree, PyTree, Read, Sequence[Moves]], tuple[Any, jgan.Metrics]
+  ]
   part: Callable[[Any, int], jgan.TrainState]
 
 
@@ -51,22 +64,27 @@ def written_out(
     devices: all there are.
   """
 
-  def step(states, batches, moves):
+  mesh = jgan.sharding.data_mesh(devices[:1])
+
+  def play(states, stored, inputs, read, moves):
+    read = functools.partial(read, stored)
     played = [
-      jgan.train_step(gan, state, data.to_float(batch), key, moves=who)
-      for gan, state, batch, key, who in zip(
-        gans, states, batches, keys, moves, strict=True
+      dispatch.play(gan, state, read, own, key, who)
+      for gan, state, own, key, who in zip(
+        gans, states, inputs, keys, moves, strict=True
       )
     ]
     states, metrics = zip(*played, strict=True)
     return states, jax.tree.map(lambda *xs: jnp.stack(xs), *metrics)
 
-  jitted = jax.jit(step, static_argnums=2, donate_argnums=0)
+  everywhere = jgan.sharding.replicated(mesh)
   kind = devices[0].device_kind
   return Program(
     about=f'one after the other on 1 of {len(devices)} {kind}',
-    join=lambda states: jax.device_put(tuple(states), devices[0]),
-    step=lambda states, batches, moves: jitted(states, batches, tuple(moves)),
+    mesh=mesh,
+    gather=tuple,
+    join=lambda states: jax.device_put(tuple(states), everywhere),
+    play=jax.jit(play, static_argnums=(3, 4), donate_argnums=0),
     part=lambda states, i: states[i],
   )
 
@@ -77,7 +95,7 @@ def side_by_side(
   keys: Sequence[jax.Array],
   devices: Sequence[jax.Device],
 ) -> Program:
-  """The step mapped over the members, an equal share of them on each device.
+  """The steps mapped over the members, an equal share of them on each device.
 
   Where they do not divide, all are on the first. All must be in the same step,
   and the same players move in it.
@@ -91,6 +109,7 @@ def side_by_side(
   used = devices if len(keys) % len(devices) == 0 else devices[:1]
   mesh = jgan.sharding.data_mesh(used)
   divided, everywhere = PartitionSpec(*mesh.axis_names), PartitionSpec()
+  second = PartitionSpec(None, *mesh.axis_names)  # the first is steps
   # Without its members' axis the step stays a number, the same for all.
   axes = jgan.TrainState(None, 0, 0, 0)
   parts = jgan.TrainState(everywhere, divided, divided, divided)
@@ -99,29 +118,24 @@ def side_by_side(
     (np.asarray(values), jnp.stack(keys)), of_members
   )
 
-  def one(value, key, state, batch, moves):
-    # Not the jitted step: a GAN that holds a traced value is no static one.
-    step = jgan.train_step.__wrapped__
-    batch = data.to_float(batch)
-    return step(make_gan(value), state, batch, key, moves=moves)
+  def play(values, keys, state, stored, inputs, read, moves):
+    def one(value, key, state, stored, inputs):
+      own = functools.partial(read, stored)
+      gan = _OfTraced(*make_gan(value))
+      return dispatch.play(gan, state, own, inputs, key, moves)
 
-  def step(values, keys, state, batches, moves):
-    mapped = jax.vmap(
-      lambda *member: one(*member, moves),
-      in_axes=(0, 0, axes, 0),
-      out_axes=(axes, 0),
-    )
+    mapped = jax.vmap(one, in_axes=(0, 0, axes, None, 1), out_axes=(axes, 0))
     # Members share nothing; left alone, the partitioner would move kernels.
     local = jax.shard_map(
       mapped,
       mesh=mesh,
-      in_specs=(divided, divided, parts, divided),
+      in_specs=(divided, divided, parts, everywhere, second),
       out_specs=(parts, divided),
       check_vma=False,
     )
-    return local(values, keys, state, batches)
+    return local(values, keys, state, stored, inputs)
 
-  jitted = jax.jit(step, static_argnums=4, donate_argnums=2)
+  jitted = jax.jit(play, static_argnums=(5, 6), donate_argnums=2)
 
   def join(states):
     state = jax.tree.map(lambda *xs: jnp.stack(xs), *states)
@@ -131,11 +145,6 @@ def side_by_side(
     )
     return jax.device_put(state, shardings)
 
-  def play(state, batches, moves):
-    stacked = jax.tree.map(lambda *xs: np.stack(xs), *batches)
-    stacked = jax.device_put(stacked, of_members)
-    return jitted(values, keys, state, stacked, moves[0])
-
   def part(state, i):
     one = jax.tree.map(lambda x: x[i], state._replace(step=None))
     return jax.device_put(one._replace(step=state.step), devices[0])
@@ -143,7 +152,25 @@ def side_by_side(
   about = (
     f'side by side on {len(used)} of {len(devices)} {devices[0].device_kind}'
   )
-  return Program(about, join, play, part)
+  return Program(
+    about=about,
+    mesh=mesh,
+    gather=lambda each: jax.tree.map(lambda *xs: np.stack(xs), *each),
+    join=join,
+    play=lambda carried, stored, inputs, read, moves: jitted(
+      values, keys, carried, stored, inputs, read, moves[0]
+    ),
+    part=part,
+  )
+
+
+class _OfTraced(jgan.GAN):
+  """A GAN that may hold traced values: equal to itself alone.
+
+  So that it can be a static argument, which is compared and hashed.
+  """
+
+  __eq__, __hash__ = object.__eq__, object.__hash__
 
 
 def hindrance(
@@ -165,10 +192,14 @@ def hindrance(
   for step in steps:
     if len({jgan.moves(gan, step) for gan in gans}) > 1:
       return f'not the same players move in step {step}'
-  everyone = [tuple(player.label for player in gans[0].players)] * len(gans)
+  everyone = tuple(player.label for player in gans[0].players)
+  moves = ((everyone,),) * len(gans)
   try:
+    inputs = jax.tree.map(lambda x: x[None], program.gather(batches))
     jax.eval_shape(
-      lambda *states: program.step(program.join(states), batches, everyone),
+      lambda *states: program.play(
+        program.join(states), {}, inputs, lambda _, batch: batch, moves
+      ),
       *states,
     )
   except (TypeError, ValueError) as error:

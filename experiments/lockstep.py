@@ -1,6 +1,6 @@
 """Several runs in step: one program, and of each all that a run leaves behind.
 
-The loop is that of `experiments.train` with a step of all in one dispatch;
+The loop is that of `experiments.train` with the steps of all in one dispatch;
 metrics, samples, scores and checkpoints are written by its functions.
 """
 
@@ -15,10 +15,12 @@ import jgan
 from experiments import config as configs
 from experiments import data, train
 from experiments.checkpoints import Checkpoints
+from experiments.dispatch import dispatched, next_moves
 from experiments.ensemble import Program
 from experiments.errors import UserError
+from experiments.feed import feed_members
 from experiments.files import write_json
-from experiments.logs import Log, Progress, Stopwatch
+from experiments.logs import Log, Progress, Stopwatch, write_metrics
 
 DIVERGED = 'diverged.json'  # in the workdir of a member that sits out
 
@@ -107,7 +109,7 @@ def play(
     members: by name; their numbers differ in the seed and one other at most.
     states: where they stand, by name, all in one step. Theirs are taken out,
       so that no second copy stays in memory.
-    program: their step, in the same order.
+    program: their steps, in the same order.
     stopped: tells which signal has asked to stop, 0 for none.
 
   Returns:
@@ -138,16 +140,28 @@ def play(
         unit=task.modality.unit,
       )
     )
+    gans = [member.task.gan for member in members.values()]
+    batches = feed_members(
+      [member.task.source for member in members.values()],
+      program.mesh,
+      [member.run.config.seed for member in members.values()],
+      config.batch_size,
+      range(start, config.steps),
+      dispatched(config),
+      gather=program.gather,
+    )
     carried, played = program.join([states.pop(name) for name in members]), []
-    waiting = Stopwatch()
-    for step in range(start, config.steps):
+    done, waiting, hurry = start, Stopwatch(), None
+    while done < config.steps and not hurry:
+      moves = next_moves(gans, config, done)
       with waiting:
-        batches = [member.batch(step) for member in members.values()]
-      moves = [jgan.moves(m.task.gan, step) for m in members.values()]
-      carried, metrics = program.step(carried, batches, moves)
-      played.append(metrics)
-      jax.block_until_ready(played[-2:][0])  # one step ahead, no further
-      done, hurry, losses = step + 1, stopped(), None
+        inputs = batches.inputs(len(moves[0]))
+      carried, metrics = program.play(
+        carried, batches.stored, inputs, batches.read, moves
+      )
+      played.append((len(moves[0]), metrics))
+      jax.block_until_ready(played[-2:][0])  # one ahead, no further
+      done, hurry, losses = done + len(moves[0]), stopped(), None
       last = done == config.steps or hurry
       if done % config.log_every == 0 or last:
         waited = waiting.share()
@@ -161,8 +175,6 @@ def play(
       for one in live if any(due) else ():
         _write(one, done, program.part(carried, one.index), due, progress.say)
       progress.update(done, losses)
-      if hurry:
-        break
     for member in members.values():
       member.checkpoints.wait()
     progress.close()
@@ -175,7 +187,7 @@ def play(
 def _logged(
   live: Sequence[_Live],
   done: int,
-  played: Sequence[jgan.Metrics],
+  played: Sequence[tuple[int, jgan.Metrics]],
   waited: float,
   say: Callable[[str], None],
 ) -> tuple[list[_Live], dict[str, float]]:
@@ -187,9 +199,12 @@ def _logged(
   """
   played, left, losses = jax.device_get(played), [], []
   for one in live:
-    own = [(1, {k: x[one.index] for k, x in step.items()}) for step in played]
+    own = [
+      (count, {k: x[one.index] for k, x in metrics.items()})
+      for count, metrics in played
+    ]
     try:
-      losses.append(train.write_metrics(one.log, done, own, waited))
+      losses.append(write_metrics(one.log, done, own, waited))
       left.append(one)
     except UserError as error:
       say(f'{one.name}: {error}')

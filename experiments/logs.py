@@ -7,13 +7,17 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+import jax
 import numpy as np
 import tensorboardX
 from tqdm.auto import tqdm
+
+import jgan
+from experiments.errors import UserError
 
 _GUESS_AFTER = 10  # steps, timed for the first estimate
 
@@ -84,6 +88,45 @@ def _step(line: str) -> float:
     return json.loads(line)['step']
   except (ValueError, TypeError, KeyError):
     return math.inf
+
+
+def write_metrics(
+  log: Log,
+  done: int,
+  played: Sequence[tuple[int, jgan.Metrics]],
+  waited: float,
+) -> dict[str, float]:
+  """Logs the averages over the steps played; returns each player's loss.
+
+  Args:
+    log: where they go.
+    done: steps of the run so far.
+    played: of each dispatch the number of its steps, and their averages.
+    waited: share of the time in which the loop waited for batches; logged as
+      'input_wait'. The devices may have computed meanwhile.
+
+  Raises:
+    UserError: a loss is not finite, and no later state can be.
+  """
+  counts, metrics = zip(*jax.device_get(played), strict=True)
+  each = {
+    name: np.repeat([values[name] for values in metrics], counts)
+    for name in metrics[0]
+  }
+  means = {k: float(v) for k, v in jgan.average_metrics(each).items()}
+  log.write(done, {**means, 'input_wait': waited})
+  losses = {
+    name.removesuffix('/loss'): value
+    for name, value in means.items()
+    if name.endswith('/loss')
+  }
+  if not all(map(math.isfinite, losses.values())):
+    raise UserError(
+      f'the training diverged before step {done}: {losses}. The checkpoints '
+      'of the steps before are kept; try a lower --learning-rate or another '
+      '--seed in another --workdir'
+    )
+  return losses
 
 
 class Progress(contextlib.AbstractContextManager):

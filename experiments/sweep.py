@@ -32,10 +32,19 @@ import jax
 import tyro
 
 from experiments import config as configs
-from experiments import ensemble, lockstep, processes, runtime, spread, train
+from experiments import (
+  dispatch,
+  ensemble,
+  lockstep,
+  processes,
+  runtime,
+  spread,
+  train,
+)
 from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
 from experiments.errors import UserError, reported
+from experiments.feed import same
 from experiments.files import write_batch, write_json, write_text
 from experiments.lockstep import Member
 from experiments.signals import stop_signals
@@ -177,21 +186,28 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
 
 
 def opened(asked: Sweep, stack: contextlib.ExitStack) -> dict[str, Member]:
-  """The members by name; the seeds of a value share one GAN, traced once."""
-  members, gans = {}, {}
+  """The members by name.
+
+  The seeds of a value share one GAN, traced once, and members whose data are
+  the same share one source, to lie on the devices once.
+  """
+  members, gans, sources = {}, {}, []
   for name, run in asked.runs.items():
     task = train.build(run)
     gan = gans.setdefault(asked.value(run), task.gan)
+    source = next((x for x in sources if same(x, task.source)), task.source)
+    sources.append(source)
     folder = run.workdir / 'checkpoints'
     checkpoints = stack.enter_context(Checkpoints(folder, run.config.keep))
-    members[name] = Member(run, task._replace(gan=gan), checkpoints)
+    task = task._replace(gan=gan, source=source)
+    members[name] = Member(run, task, checkpoints)
   return members
 
 
 def program_of(
   asked: Sweep, members: Mapping[str, Member], mapped: bool | None
 ) -> Program:
-  """The step of these members; `mapped` and errors as of `sweep`."""
+  """The steps of these members; `mapped` and errors as of `sweep`."""
   runs, tasks, _ = zip(*members.values(), strict=True)
   gans = [task.gan for task in tasks]
   keys = [processes.local(task.key) for task in tasks]
@@ -203,7 +219,8 @@ def program_of(
     if not asked.number:
       return gans[0]
     config = dataclasses.replace(runs[0].config, **{asked.number: value})
-    return train.EXPERIMENTS[runs[0].name].make_gan(config)
+    gan = train.EXPERIMENTS[runs[0].name].make_gan(config)
+    return dispatch.in_parts(gan, config.microbatches)
 
   values = [asked.value(run) or 0 for run in runs]
   side_by_side = ensemble.side_by_side(make_gan, values, keys, jax.devices())
@@ -212,7 +229,7 @@ def program_of(
     gans,
     [task.state for task in tasks],
     [member.batch(0) for member in members.values()],
-    train.told_by(gans[0].players, 0, runs[0].config.steps),
+    dispatch.told_by(gans[0].players, 0, runs[0].config.steps),
   )
   if not reason:
     return side_by_side

@@ -4,8 +4,9 @@ The whole loop is here, to be read and forked. A workdir holds config.json,
 metrics.jsonl, TensorBoard's events, reals.png, samples/ of fixed latents from
 before the first step on, and checkpoints/; the same command goes on with it.
 What is no picture has a file that plays it beside each PNG. Batches are drawn
-on the devices, or streamed to them, see experiments/feed.py; with --distributed
-several processes run this loop, see experiments/processes.py.
+on the devices, or streamed to them, see experiments/feed.py; the programs that
+play the steps are in experiments/dispatch.py; with --distributed several
+processes run this loop, see experiments/processes.py.
 With --evaluate-every also best/, the checkpoint whose SCORED samples, a
 constant below, came off best against as many reals at most.
 """
@@ -77,10 +78,18 @@ from experiments import (
 )
 from experiments import config as configs
 from experiments.checkpoints import Checkpoints
+from experiments.dispatch import (
+  Moves,
+  dispatched,
+  in_parts,
+  next_moves,
+  step_programs,
+  told_by,
+)
 from experiments.errors import UserError, building, reported
-from experiments.feed import Feed, feed, put
+from experiments.feed import feed, put
 from experiments.files import write_batch, write_json
-from experiments.logs import Log, Progress, Stopwatch
+from experiments.logs import Log, Progress, Stopwatch, write_metrics
 from experiments.sampler import Sampler, Samples
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
@@ -191,25 +200,6 @@ def build(run: configs.Run) -> Task:
   return Task(gan, source, shown, mesh, key, form, state)
 
 
-def in_parts(gan: jgan.GAN, count: int) -> jgan.GAN:
-  """The game with each player's gradient a mean over so many microbatches.
-
-  Raises:
-    UserError: a player has its own way to differentiate.
-  """
-  if count == 1:
-    return gan
-  for player in gan.players:
-    if player.gradient is not jgan.gradients.whole:
-      raise UserError(
-        f'--microbatches={count}: the {player.label} takes its gradients in '
-        'its own way, such as example by example for privacy; leave it at 1'
-      )
-  gradient = jgan.gradients.microbatches(count)
-  players = (player._replace(gradient=gradient) for player in gan.players)
-  return gan._replace(players=tuple(players))
-
-
 def first_state(
   gan: jgan.GAN, form: jgan.Batch, key: jax.Array
 ) -> jgan.TrainState:
@@ -259,7 +249,7 @@ def train(run: configs.Run) -> jgan.TrainState:
       range(start, config.steps),
       dispatched(config),
     )
-    program = step_programs(task, batches)
+    program = step_programs(task.gan, task.state, task.key, batches)
     describe(run, task, start, program)
     evaluate = config.evaluate_every and evaluator(run, task, log, stack)
     if start == 0:
@@ -275,7 +265,7 @@ def train(run: configs.Run) -> jgan.TrainState:
     )
     done, played, waiting, hurry = start, [], Stopwatch(), None
     while done < config.steps and not hurry:
-      moves = next_moves(task.gan, config, done)
+      (moves,) = next_moves([task.gan], config, done)
       with waiting:
         inputs = batches.inputs(len(moves))
       state, metrics = program(moves)(state, batches.stored, inputs, task.key)
@@ -324,91 +314,11 @@ def restored_or_new(
   return 0, make(task.key)
 
 
-def next_moves(
-  gan: jgan.GAN, config: configs.Config, step: int
-) -> tuple[tuple[str, ...], ...]:
-  """Who moves in each step of the next dispatch: of several steps, or of one.
-
-  Several are whole cycles of moves from the beginning of one, so that they are
-  one program, and end no later than anything else is due.
-  """
-  often = [
-    config.log_every,
-    config.sample_every,
-    config.save_every,
-    config.evaluate_every or config.steps,
-  ]
-  due = min(config.steps, *(step + every - step % every for every in often))
-  cycle = cycle_length(gan.players) or 1
-  count = -(-dispatched(config) // cycle) * cycle
-  if step % cycle == 0 and step + count <= due:
-    several = tuple(jgan.moves(gan, step + i) for i in range(count))
-    if cycle_length(gan.players) or len(set(several)) == 1:
-      return several
-  return (jgan.moves(gan, step),)
-
-
-def dispatched(config: configs.Config) -> int:
-  """Steps in a dispatch, whole cycles of moves apart; see --steps-per-dispatch.
-
-  By default one on a CPU: in a loop its kernel gradients would be slow, and
-  without one the program would take longer to compile.
-  """
-  by_default = 1 if jax.default_backend() == 'cpu' else 10
-  return config.steps_per_dispatch or by_default
-
-
-def cycle_length(players: Sequence[jgan.Player]) -> int | None:
-  """Steps after which the moves repeat; None where a predicate decides."""
-  if any(callable(player.every) for player in players):
-    return None
-  return math.lcm(*(player.every for player in players))
-
-
-def step_programs(
-  task: Task, batches: Feed
-) -> Callable[[Sequence[tuple[str, ...]]], jax.stages.Compiled]:
-  """The compiled steps by who moves in each, made when they are asked for.
-
-  A small program for each pattern of moves, since a condition around
-  convolutions inside of one is slow on CPUs.
-  """
-
-  def steps(state, stored, inputs, key, moves):
-    first = state.step
-
-    def batch(step):
-      own = jax.tree.map(lambda x: x[step - first], inputs)
-      return data.to_float(batches.read(stored, own))
-
-    if len(moves) == 1:
-      return jgan.train_step(task.gan, state, batch(first), key, moves=moves[0])
-    cycle = moves[: cycle_length(task.gan.players) or 1]
-    return jgan.train_steps(
-      task.gan, state, batch, key, count=len(moves), moves=cycle
-    )
-
-  jitted = jax.jit(
-    steps,
-    static_argnames='moves',
-    donate_argnames='state',
-    out_shardings=jgan.sharding.replicated(task.mesh),
-  )
-
-  @functools.cache
-  def program(moves):
-    inputs = batches.form(len(moves))
-    lowered = jitted.lower(task.state, batches.stored, inputs, task.key, moves)
-    return lowered.compile()
-
-  return program
-
-
 def describe(
   run: configs.Run,
   task: Task,
   start: int,
-  program: Callable[[Sequence[tuple[str, ...]]], jax.stages.Compiled],
+  program: Callable[[Moves], jax.stages.Compiled],
 ) -> None:
   """Prints what will run; compiles the steps for it."""
   config, players = run.config, task.gan.players
@@ -450,55 +360,6 @@ def remarked(run: configs.Run, steps: int) -> str:
   """What the experiment says of so many steps, by its `remark`, or nothing."""
   own = getattr(EXPERIMENTS[run.name], 'remark', None)
   return own(run.config, steps) if own else ''
-
-
-def told_by(players: Sequence[jgan.Player], start: int, steps: int) -> range:
-  """Steps that tell how often each pattern of moves occurs from `start` on.
-
-  A cycle of them; all that are left where a predicate decides, such as the
-  phases of a training.
-  """
-  cycle = cycle_length(players)
-  return range(start, steps if cycle is None else start + cycle)
-
-
-def write_metrics(
-  log: Log,
-  done: int,
-  played: Sequence[tuple[int, jgan.Metrics]],
-  waited: float,
-) -> dict[str, float]:
-  """Logs the averages over the steps played; returns each player's loss.
-
-  Args:
-    log: where they go.
-    done: steps of the run so far.
-    played: of each dispatch the number of its steps, and their averages.
-    waited: share of the time in which the loop waited for batches; logged as
-      'input_wait'. The devices may have computed meanwhile.
-
-  Raises:
-    UserError: a loss is not finite, and no later state can be.
-  """
-  counts, metrics = zip(*jax.device_get(played), strict=True)
-  each = {
-    name: np.repeat([values[name] for values in metrics], counts)
-    for name in metrics[0]
-  }
-  means = {k: float(v) for k, v in jgan.average_metrics(each).items()}
-  log.write(done, {**means, 'input_wait': waited})
-  losses = {
-    name.removesuffix('/loss'): value
-    for name, value in means.items()
-    if name.endswith('/loss')
-  }
-  if not all(map(math.isfinite, losses.values())):
-    raise UserError(
-      f'the training diverged before step {done}: {losses}. The checkpoints '
-      'of the steps before are kept; try a lower --learning-rate or another '
-      '--seed in another --workdir'
-    )
-  return losses
 
 
 def write_reals(run: configs.Run, task: Task, log: Log) -> None:

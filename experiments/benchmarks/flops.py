@@ -46,7 +46,7 @@ from jaxtyping import PyTree
 from tqdm import tqdm
 
 import jgan
-from experiments import train
+from experiments import dispatch, train
 
 # Experiments whose games are of `jgan.standard_gan`, at their usual sizes: the
 # side of their pictures, and its channels.
@@ -355,7 +355,7 @@ def table() -> str:
 
 def _mean_step(gan, batch):
   """FLOPs of a mean step: of its products, the fewest, and of all in it."""
-  steps = train.told_by(gan.players, 0, 1)
+  steps = dispatch.told_by(gan.players, 0, 1)
   often = collections.Counter(jgan.moves(gan, step) for step in steps)
   totals = np.zeros(3)
   for moves, times in often.items():

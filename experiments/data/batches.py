@@ -6,7 +6,7 @@ no iterator to save, and a resumed run sees what an unbroken one would have.
 
 import abc
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import jax.numpy as jnp
@@ -161,10 +161,16 @@ def mirrored(source: Source) -> Source:
   return kind(source)
 
 
-# A batch straddles two epochs as a rule; one more serves a second reader.
-@functools.lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-  return np.random.default_rng([seed, epoch]).permutation(size)
+@functools.lru_cache(maxsize=64)  # several runs may be trained together
+def _permutations(seed: int, size: int) -> Callable[[int], np.ndarray]:
+  """The order of the examples in an epoch, by its number."""
+
+  # A batch straddles two epochs as a rule; one more serves a second reader.
+  @functools.lru_cache(maxsize=4)
+  def permutation(epoch):
+    return np.random.default_rng([seed, epoch]).permutation(size)
+
+  return permutation
 
 
 def indices(seed: int, step: int, batch_size: int, size: int) -> np.ndarray:
@@ -193,11 +199,9 @@ def indices(seed: int, step: int, batch_size: int, size: int) -> np.ndarray:
     )
   start, stop = step * batch_size, (step + 1) * batch_size
   epochs = range(start // size, (stop - 1) // size + 1)
+  permutation = _permutations(seed, size)
   return np.concatenate(
-    [
-      _permutation(seed, e, size)[max(start - e * size, 0) : stop - e * size]
-      for e in epochs
-    ]
+    [permutation(e)[max(start - e * size, 0) : stop - e * size] for e in epochs]
   )
 
 

@@ -16,15 +16,7 @@ import translators
 import jgan
 from experiments import data, export, mnist_cgan, mnist_cyclegan, sample, train
 
-
-@pytest.fixture(scope='module', autouse=True)
-def one_device():
-  """The loop takes all devices; these tests want it on one."""
-  devices, cache = jax.devices, jax.config.jax_compilation_cache_dir
-  jax.devices = lambda *args: devices(*args)[:1]
-  yield
-  jax.devices = devices
-  jax.config.update('jax_compilation_cache_dir', cache)
+pytestmark = pytest.mark.usefixtures('one_device')
 
 
 @pytest.fixture(scope='module')

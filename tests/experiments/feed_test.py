@@ -7,7 +7,14 @@ import pytest
 import jgan
 from experiments import data
 from experiments.errors import UserError
-from experiments.feed import SHARE, feed, fits, local_rows
+from experiments.feed import (
+  SHARE,
+  feed,
+  feed_members,
+  fits,
+  local_rows,
+  same,
+)
 
 LENGTH, BATCH, SEED = 11, 8, 3
 MESH = jgan.sharding.data_mesh(jax.devices())
@@ -131,3 +138,51 @@ def test_some_rows_of_a_batch():
     assert part.keys() == whole.keys()
     for name, values in whole.items():
       np.testing.assert_array_equal(part[name], values[2:5])
+
+
+@pytest.mark.parametrize('name', ['mirrored', 'streamed', 'drawn'])
+def test_each_of_several_runs_has_its_own_order(name):
+  source, seeds = SOURCES[name], (3, 5, 8)
+  batches = feed_members(
+    [source] * 3,
+    jgan.sharding.data_mesh(jax.devices()[:3]),
+    seeds,
+    BATCH,
+    range(2, 9),
+    gather=lambda each: jax.tree.map(lambda *xs: np.stack(xs), *each),
+  )
+  assert bool(batches.stored) == (name == 'mirrored')
+  inputs = batches.inputs(2)
+  for i, seed in enumerate(seeds):
+    for step in (2, 3):
+      own = jax.tree.map(lambda x, i=i, s=step: np.asarray(x)[s - 2, i], inputs)
+      batch = batches.read(jax.device_get(batches.stored), own)
+      expected = data.batch(source, seed, step, BATCH)
+      assert batch.keys() == expected.keys()
+      for key, value in expected.items():
+        np.testing.assert_array_equal(batch[key], value)
+
+
+def test_runs_with_sources_of_their_own_are_streamed():
+  sources = [pictures(), data.mirrored(pictures())]
+  mesh = jgan.sharding.data_mesh(jax.devices()[:1])
+  batches = feed_members(
+    sources, mesh, [SEED] * 2, BATCH, range(4), gather=tuple
+  )
+  assert not batches.stored
+  for source, found in zip(sources, batches.inputs(1), strict=True):
+    expected = data.batch(source, SEED, 0, BATCH)
+    np.testing.assert_array_equal(found['image'][0], expected['image'])
+
+
+def test_what_sources_are_the_same():
+  other = pictures()
+  other.arrays['image'] = 255 - other.arrays['image']
+  assert same(pictures(), pictures())
+  assert same(data.mirrored(pictures()), data.mirrored(pictures()))
+  assert not same(pictures(), other)
+  assert not same(data.mirrored(pictures()), data.mirrored(other))
+  assert not same(pictures(), data.mirrored(pictures()))
+  streamed = Streamed(pictures())
+  assert same(streamed, streamed)
+  assert not same(streamed, Streamed(pictures()))

@@ -9,17 +9,8 @@ import pytest
 from experiments import data, overfitting, sample, train
 from experiments.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('one_device')
 SMALL = ('--width=4', '--latent-dim=4', '--batch-size=20', '--steps=2')
-
-
-@pytest.fixture(scope='module', autouse=True)
-def one_device():
-  """The loop takes all devices; these tests want it on one."""
-  devices, cache = jax.devices, jax.config.jax_compilation_cache_dir
-  jax.devices = lambda *args: devices(*args)[:1]
-  yield
-  jax.devices = devices
-  jax.config.update('jax_compilation_cache_dir', cache)
 
 
 @pytest.fixture(scope='module')

@@ -10,19 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import runs
 
 from experiments import processes, train
 from experiments.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-SMALL = (
-  '--width=4',
-  '--latent-dim=4',
-  '--batch-size=8',
-  '--log-every=2',
-  '--sample-every=1000',
-  '--save-every=2',
-)
+SMALL = (*runs.SMALL, '--sample-every=1000', '--save-every=2')
 
 
 @pytest.fixture

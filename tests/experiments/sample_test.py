@@ -10,17 +10,8 @@ from PIL import Image
 
 from experiments import data, mnist_cgan, mnist_infogan, sample, train
 
+pytestmark = pytest.mark.usefixtures('one_device')
 SMALL = ('--steps=2', '--batch-size=8', '--width=6')
-
-
-@pytest.fixture(scope='module', autouse=True)
-def one_device():
-  """The loop takes all devices; these tests want it on one."""
-  devices, cache = jax.devices, jax.config.jax_compilation_cache_dir
-  jax.devices = lambda *args: devices(*args)[:1]
-  yield
-  jax.devices = devices
-  jax.config.update('jax_compilation_cache_dir', cache)
 
 
 @pytest.fixture(scope='module')

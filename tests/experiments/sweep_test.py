@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from runs import lines, newest
 
 import jgan
 from experiments import (
@@ -24,7 +25,6 @@ from experiments import (
   sweep,
   train,
 )
-from experiments.checkpoints import Checkpoints
 from experiments.errors import UserError
 
 LOWER_IS_BETTER, HIGHER_IS_BETTER = ('mean_error',), ()
@@ -105,20 +105,6 @@ def play(workdir, *flags, mapped=None):
   sweep.sweep(asked, mapped)
 
 
-def lines(workdir):
-  """The metrics that a run repeats; what it waited is of the machine."""
-  text = (workdir / 'metrics.jsonl').read_text()
-  told = [json.loads(line) for line in text.splitlines()]
-  assert all(0 <= line.pop('input_wait') <= 1 for line in told)
-  return told
-
-
-def newest(workdir):
-  task = train.build(config.load(workdir, train.EXPERIMENTS))
-  with Checkpoints(workdir / 'checkpoints') as checkpoints:
-    return checkpoints.restore(task.state)
-
-
 def assert_same(one, other, **tolerance):
   assert one[0] == other[0]
   for a, b in zip(*map(jax.tree.leaves, (one[1], other[1])), strict=True):
@@ -157,6 +143,46 @@ def test_a_member_is_the_run_that_training_makes(swept, alone):
   for line, other in zip(own, its, strict=True):
     assert other == pytest.approx(line, rel=1e-4)
   assert sample.load(member)(3).shape == (3, 2, 2, 1)
+
+
+@pytest.mark.parametrize('mapped', [False, True])
+def test_several_steps_in_a_dispatch_play_the_same_runs(
+  mapped, alone, tmp_path
+):
+  often = '--steps-per-dispatch=2', '--log-every=4', '--save-every=4'
+  play(tmp_path, *RATES, *often, mapped=mapped)
+  member = tmp_path / 'learning_rate0.25-seed1'
+  assert_same(newest(member), newest(alone), rtol=1e-5, atol=1e-6)
+  (told,) = lines(member)
+  of_steps = lines(alone)
+  for name, value in told.items():
+    mean = np.mean([line[name] for line in of_steps])
+    expected = 4 if name == 'step' else mean
+    assert value == pytest.approx(expected, rel=1e-4), name
+
+
+def test_members_with_one_data_set_share_it(tmp_path):
+  asked = sweep.parse(['tiny', f'--workdir={tmp_path}', *SMALL, *RATES])
+  with contextlib.ExitStack() as stack:
+    members = sweep.opened(asked, stack)
+  assert len(members) == 4
+  assert len({id(member.task.source) for member in members.values()}) == 1
+
+
+@pytest.mark.parametrize('mapped', [False, True])
+def test_members_with_data_of_their_own_have_them(
+  mapped, alone, tmp_path, monkeypatch
+):
+  (image,) = make_data(None).arrays.values()
+
+  def own(config):
+    shift = np.uint8(config.learning_rate != 0.25)
+    return data.Arrays({'image': image + shift})
+
+  monkeypatch.setattr(sys.modules[__name__], 'make_data', own)
+  play(tmp_path, *RATES, mapped=mapped)
+  member = tmp_path / 'learning_rate0.25-seed1'
+  assert_same(newest(member), newest(alone), rtol=1e-5, atol=1e-6)
 
 
 def test_the_same_command_goes_on(swept, tmp_path):
@@ -293,8 +319,11 @@ def test_members_are_divided_over_devices(tiny):
       lambda _: gan, [0] * count, keys, tiny[:devices]
     )
     states = [jgan.init(gan, key, data.to_float(batch)) for key in keys]
-    moves = [jgan.moves(gan, 0)] * count
-    carried, _ = program.step(program.join(states), [batch] * count, moves)
+    moves = ((jgan.moves(gan, 0),),) * count
+    inputs = jax.tree.map(lambda x: x[None], program.gather([batch] * count))
+    carried, _ = program.play(
+      program.join(states), {}, inputs, lambda _, batch: batch, moves
+    )
     kernel = carried.variables['generator']['params']['Dense_0']['kernel']
     parts = [program.part(carried, i) for i in range(count)]
     return parts, len(kernel.sharding.device_set), program.about

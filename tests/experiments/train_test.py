@@ -1,6 +1,5 @@
 """The commands as a user runs them: training, resuming, sampling, mistakes."""
 
-import json
 import os
 import re
 import signal
@@ -11,38 +10,22 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import runs
 from PIL import Image
+from runs import lines
 from tensorboard.backend.event_processing.event_accumulator import (
   EventAccumulator,
 )
 
-import jgan
 from experiments import sample, train
-from experiments.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]
-SMALL = (
-  '--width=4',
-  '--latent-dim=4',
-  '--batch-size=8',
-  '--log-every=2',
-  '--sample-every=4',
-  '--save-every=4',
-)
+pytestmark = pytest.mark.usefixtures('one_device')
+SMALL = (*runs.SMALL, '--sample-every=4', '--save-every=4')
 
 
 @pytest.fixture(scope='module', autouse=True)
-def one_device():
-  """The loop takes all devices; most of these tests want it on one."""
-  devices, cache = jax.devices, jax.config.jax_compilation_cache_dir
-  jax.devices = lambda *args: devices(*args)[:1]
-  yield
-  jax.devices = devices
-  jax.config.update('jax_compilation_cache_dir', cache)
-
-
-@pytest.fixture(scope='module', autouse=True)
-def cache(tmp_path_factory):
+def cache(one_device, tmp_path_factory):
   """Compiled programs are shared by the tests, not with the user."""
   folder = str(tmp_path_factory.mktemp('cache'))
   jax.config.update('jax_compilation_cache_dir', folder)
@@ -61,19 +44,9 @@ def whole(tmp_path_factory):
   return workdir
 
 
-def lines(workdir):
-  """The metrics that a run repeats; what it waited is of the machine."""
-  text = (workdir / 'metrics.jsonl').read_text()
-  told = [json.loads(line) for line in text.splitlines()]
-  assert all(0 <= line.pop('input_wait') <= 1 for line in told)
-  return told
-
-
 def arrays(workdir):
   """The newest checkpoint's bytes, by path, as they lie on disk."""
-  task = train.build(train.configs.load(workdir, train.EXPERIMENTS))
-  with Checkpoints(workdir / 'checkpoints') as checkpoints:
-    step, state = checkpoints.restore(task.state)
+  step, state = runs.newest(workdir)
   leaves = jax.tree_util.tree_leaves_with_path(state)
   return step, {
     jax.tree_util.keystr(path): np.asarray(leaf).tobytes()
@@ -351,34 +324,6 @@ def test_several_steps_in_a_dispatch_play_the_same_run(whole, tmp_path):
   )
 
 
-def test_dispatches_are_whole_cycles_and_end_when_something_is_due():
-  def lengths(every, steps_per_dispatch, **often):
-    player = jgan.Player('a', None, None, every)
-    config = train.configs.Config(
-      steps=20,
-      batch_size=1,
-      steps_per_dispatch=steps_per_dispatch,
-      **often,
-    )
-    gan, step, found = jgan.GAN(None, (player,), None), 0, []
-    while step < config.steps:
-      found.append(len(train.next_moves(gan, config, step)))
-      step += found[-1]
-    return found
-
-  assert lengths(1, 0) == [1] * 20  # on a CPU
-  assert lengths(1, 8) == [8, 8, 1, 1, 1, 1]
-  assert lengths(3, 4) == [6, 6, 6, 1, 1]
-  assert lengths(1, 8, log_every=10) == [8, 1, 1, 8, 1, 1]
-  assert lengths(1, 6, evaluate_every=10) == [6, 1, 1, 1, 1] * 2
-  phases = [7, 1, 1, 7, 1, 1, 1, 1]
-  assert lengths(lambda step: step >= 9, 7) == phases
-  moves = [(), (), ('a',)]
-  gan = jgan.GAN(None, (jgan.Player('a', None, None, 3),), None)
-  config = train.configs.Config(steps=20, batch_size=1, steps_per_dispatch=4)
-  assert train.next_moves(gan, config, 6) == tuple(moves * 2)
-
-
 def test_microbatches_and_bfloat16_are_a_flag_each(whole, tmp_path, capsys):
   run(tmp_path, '--steps=2', '--microbatches=2', '--bfloat16')
   task = train.build(train.configs.load(tmp_path, train.EXPERIMENTS))
@@ -399,19 +344,3 @@ def test_microbatches_and_bfloat16_are_a_flag_each(whole, tmp_path, capsys):
   with pytest.raises(SystemExit):
     run(tmp_path / 'odd', '--steps=2', '--microbatches=3')
   assert 'it must be a multiple of 3' in capsys.readouterr().err
-
-
-def test_gradients_of_their_own_kind_are_not_taken_in_parts():
-  private = jgan.gradients.per_example(1.0, 1.0)
-  player = jgan.Player('critic', None, None, gradient=private)
-  with pytest.raises(train.UserError, match='the critic takes its gradients'):
-    train.in_parts(jgan.GAN(None, (player,), None), 2)
-
-
-def test_steps_that_tell_who_moves_how_often():
-  def player(every):
-    return jgan.Player('a', None, None, every)
-
-  assert train.told_by([player(2), player(3)], 5, 100) == range(5, 11)
-  phased = [player(2), player(lambda step: step < 40)]
-  assert train.told_by(phased, 5, 100) == range(5, 100)

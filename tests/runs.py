@@ -1,0 +1,29 @@
+"""Small runs of the training command, and what they leave behind."""
+
+import json
+
+from experiments import config, train
+from experiments.checkpoints import Checkpoints
+
+# Flags of digits, beside how often it shows and saves.
+SMALL = (
+  '--width=4',
+  '--latent-dim=4',
+  '--batch-size=8',
+  '--log-every=2',
+)
+
+
+def lines(workdir):
+  """The metrics that a run repeats; what it waited is of the machine."""
+  text = (workdir / 'metrics.jsonl').read_text()
+  told = [json.loads(line) for line in text.splitlines()]
+  assert all(0 <= line.pop('input_wait') <= 1 for line in told)
+  return told
+
+
+def newest(workdir):
+  """The step and the state of the newest checkpoint."""
+  task = train.build(config.load(workdir, train.EXPERIMENTS))
+  with Checkpoints(workdir / 'checkpoints') as checkpoints:
+    return checkpoints.restore(task.state)
