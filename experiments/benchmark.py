@@ -18,7 +18,7 @@ import jax
 import tyro
 
 from experiments import train
-from experiments.benchmarks import cost, flops, scaling
+from experiments.benchmarks import cost, fewest, scaling
 from experiments.benchmarks.inception import inception
 from experiments.errors import UserError, building, reported
 
@@ -67,7 +67,7 @@ def _scaling(arguments: Arguments) -> str:
 
 BENCHMARKS: Mapping[str, Callable[[Arguments], str]] = {
   'torch': _torch,
-  'flops': lambda arguments: flops.table(),
+  'flops': lambda arguments: fewest.table(),
   'scaling': _scaling,
   'cost': lambda arguments: cost.cost(arguments.turns),
   'inception': _inception,
