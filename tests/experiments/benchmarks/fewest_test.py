@@ -1,51 +1,17 @@
 """The fewest FLOPs of a step, by hand, and the table of them."""
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
-import optax
 import pytest
+from perceptrons import (
+  DISCRIMINATOR,
+  FORM,
+  GENERATE,
+  GENERATOR,
+  game,
+)
 
 import jgan
 from experiments import data, train
 from experiments.benchmarks import fewest, flops
-
-
-class Generator(nn.Module):
-  @nn.compact
-  def __call__(self, latent, label, *, train):
-    return nn.Dense(4)(latent)
-
-
-class Discriminator(nn.Module):
-  @nn.compact
-  def __call__(self, sample, label, *, train):
-    return nn.Dense(1)(nn.relu(nn.Dense(6)(sample)))[:, 0]
-
-
-def make(**options):
-  return jgan.standard_gan(
-    Generator(),
-    Discriminator(),
-    loss=jgan.losses.non_saturating,
-    generator_optimizer=optax.sgd(0.1),
-    discriminator_optimizer=optax.sgd(0.1),
-    latent=jgan.latents.normal(3),
-    data='x',
-    **options,
-  )
-
-
-BATCH = {'x': jax.ShapeDtypeStruct((5, 4), jnp.float32)}
-# Of 5 examples: the generator's forward; the discriminator's, and back to its
-# kernels, whose gradients sum over examples. A sum of one term is no product.
-GENERATE = 2 * 5 * 4 * 3
-JUDGE = 2 * 5 * 6 * 4 + 2 * 5 * 6
-TO_PARAMS = 2 * 4 * 6 * 5 + 2 * 6 * 5
-TO_INPUT = 2 * 5 * 4 * 6
-THROUGH_GENERATOR = 2 * 3 * 4 * 5
-DISCRIMINATOR = 2 * JUDGE + 2 * TO_PARAMS
-GENERATOR = JUDGE + TO_INPUT + THROUGH_GENERATOR
 
 
 @pytest.mark.parametrize(
@@ -57,9 +23,9 @@ GENERATOR = JUDGE + TO_INPUT + THROUGH_GENERATOR
   ],
 )
 def test_the_fewest_by_hand(moves, expected):
-  gan = make()
-  assert fewest.fewest(gan, BATCH, moves) == expected
-  text = fewest.step_program(gan, BATCH, moves).as_text()
+  gan = game()
+  assert fewest.fewest(gan, FORM, moves) == expected
+  text = fewest.step_program(gan, FORM, moves).as_text()
   assert flops.compiled(text) == expected
 
 
@@ -70,10 +36,10 @@ def test_a_lazy_penalty_is_counted_in_its_own_move():
     return jgan.penalties.r1(critic, real)
 
   moves = 'discriminator', 'penalty', 'generator'
-  lazy = make(penalty=penalty, penalty_every=4)
-  of_all, of_two = (fewest.fewest(lazy, BATCH, x) for x in (moves, moves[::2]))
+  lazy = game(penalty=penalty, penalty_every=4)
+  of_all, of_two = (fewest.fewest(lazy, FORM, x) for x in (moves, moves[::2]))
   assert of_two == GENERATE + DISCRIMINATOR + GENERATOR
-  alone = fewest.fewest(lazy, BATCH, ('penalty',))
+  alone = fewest.fewest(lazy, FORM, ('penalty',))
   assert of_all == of_two + alone
   assert fewest.patterns(lazy) == {moves: 1, moves[::2]: 3}
 
