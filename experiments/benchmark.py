@@ -8,7 +8,8 @@ on); `scaling`, a step on several devices, by the
 same on one; `inception`, features of pictures, by the least that the same
 device must do for it. `flops` counts those of a compiled step, by the fewest
 that it needs; `cost` tells what steps of several sizes take, by what the device
-can do at most.
+can do at most; `startup`, the time from the command to the end of the first
+step; `utilisation`, the arithmetic of steps over the device's peak.
 """
 
 import contextlib
@@ -20,7 +21,13 @@ import jax
 import tyro
 
 from experiments import runtime
-from experiments.benchmarks import cost, flops, scaling
+from experiments.benchmarks import (
+  cost,
+  fewest,
+  scaling,
+  startup,
+  utilisation,
+)
 from experiments.benchmarks.inception import inception
 from experiments.errors import UserError, building, reported
 
@@ -31,17 +38,21 @@ class Arguments:
 
   name: Annotated[
     tyro.conf.Positional[str],
-    tyro.conf.arg(metavar='torch|profile|flops|scaling|cost|inception'),
+    tyro.conf.arg(
+      metavar='torch|profile|flops|scaling|cost|startup|utilisation|inception'
+    ),
   ] = 'torch'
   """the benchmark"""
   count: int = 10_000
   """inception: pictures in all; a few hundred for a try"""
   only: tuple[str, ...] = ()
-  """torch, profile: names of games; all by default"""
+  """torch, profile, startup, utilisation: names"""
+  data_dir: str = ''
+  """startup: of tfds; empty: its default"""
   turns: int = 8
-  """turns of each way; not of inception and profile"""
+  """turns of each way; not of inception, profile, startup"""
   steps: int | None = None
-  """torch, scaling: steps in a turn; torch: half a second's by default"""
+  """in a turn of torch, scaling, utilisation; each has its default"""
 
 
 def _inception(arguments: Arguments) -> str:
@@ -82,9 +93,15 @@ def _scaling(arguments: Arguments) -> str:
 BENCHMARKS: Mapping[str, Callable[[Arguments], str]] = {
   'torch': _torch,
   'profile': _profile,
-  'flops': lambda arguments: flops.table(),
+  'flops': lambda arguments: fewest.table(),
   'scaling': _scaling,
   'cost': lambda arguments: cost.cost(arguments.turns),
+  'startup': lambda arguments: startup.startup(
+    arguments.only, arguments.data_dir
+  ),
+  'utilisation': lambda arguments: utilisation.utilisation(
+    arguments.only, arguments.turns, arguments.steps
+  ),
   'inception': _inception,
 }
 
