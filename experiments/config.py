@@ -74,6 +74,8 @@ class Config:
   """0: 10, and 1 on CPUs"""
   microbatches: int = 1
   """parts of a batch, in turn"""
+  rematerialize: tyro.conf.FlagCreatePairsOff[bool] = False
+  """keep less, compute blocks again"""
   bfloat16: tyro.conf.FlagCreatePairsOff[bool] = False
   """compute in it; params float32"""
 

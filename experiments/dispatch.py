@@ -1,12 +1,13 @@
 """The compiled programs that play a run's steps, and what each dispatch plays.
 
-Steps go one by one or several in a program, see --steps-per-dispatch, and each
-batch at once or part by part, see --microbatches.
+Steps go one by one or several in a program, see --steps-per-dispatch, each
+batch at once or part by part, see --microbatches, and activations are kept or
+computed again, see --rematerialize.
 """
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 from jaxtyping import PyTree
@@ -18,6 +19,18 @@ from experiments.errors import UserError
 from experiments.feed import Feed
 
 Moves = Sequence[tuple[str, ...]]  # who moves, by step
+
+
+def in_less_memory(gan: jgan.GAN, config: configs.Config) -> jgan.GAN:
+  """The game as --microbatches and --rematerialize say.
+
+  Raises:
+    UserError: a player has its own way to differentiate.
+  """
+  gan = in_parts(gan, config.microbatches)
+  if not config.rematerialize:
+    return gan
+  return _differentiated(gan, jgan.gradients.rematerialized)
 
 
 def in_parts(gan: jgan.GAN, count: int) -> jgan.GAN:
@@ -34,8 +47,13 @@ def in_parts(gan: jgan.GAN, count: int) -> jgan.GAN:
         f'--microbatches={count}: the {player.label} takes its gradients in '
         'its own way, such as example by example for privacy; leave it at 1'
       )
-  gradient = jgan.gradients.microbatches(count)
-  players = (player._replace(gradient=gradient) for player in gan.players)
+  return _differentiated(gan, lambda _: jgan.gradients.microbatches(count))
+
+
+def _differentiated(gan, change):
+  players = (
+    player._replace(gradient=change(player.gradient)) for player in gan.players
+  )
   return gan._replace(players=tuple(players))
 
 
@@ -128,7 +146,11 @@ def play(
 
 
 def step_programs(
-  gan: jgan.GAN, state: jgan.TrainState, key: jax.Array, batches: Feed
+  gan: jgan.GAN,
+  state: jgan.TrainState,
+  key: jax.Array,
+  batches: Feed,
+  options: Mapping[str, str],
 ) -> Callable[[Moves], jax.stages.Compiled]:
   """The compiled steps by who moves in each, made when they are asked for.
 
@@ -141,6 +163,7 @@ def step_programs(
     state: its shapes and shardings.
     key: the run's, on all devices.
     batches: where the batches come from.
+    options: of the compiler.
   """
 
   def steps(state, stored, inputs, key, moves):
@@ -152,6 +175,7 @@ def step_programs(
     static_argnames='moves',
     donate_argnames='state',
     out_shardings=key.sharding,
+    compiler_options=options,
   )
 
   @functools.cache

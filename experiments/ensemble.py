@@ -8,7 +8,7 @@ is the faster way there.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -55,6 +55,7 @@ def written_out(
   gans: Sequence[jgan.GAN],
   keys: Sequence[jax.Array],
   devices: Sequence[jax.Device],
+  options: Mapping[str, str],
 ) -> Program:
   """The members' steps one after the other, on the first device.
 
@@ -62,6 +63,7 @@ def written_out(
     gans: by member. Of the same object a step is traced but once.
     keys: of the members' runs.
     devices: all there are.
+    options: of the compiler.
   """
 
   mesh = jgan.sharding.data_mesh(devices[:1])
@@ -84,7 +86,12 @@ def written_out(
     mesh=mesh,
     gather=tuple,
     join=lambda states: jax.device_put(tuple(states), everywhere),
-    play=jax.jit(play, static_argnums=(3, 4), donate_argnums=0),
+    play=jax.jit(
+      play,
+      static_argnums=(3, 4),
+      donate_argnums=0,
+      compiler_options=options,
+    ),
     part=lambda states, i: states[i],
   )
 
@@ -94,6 +101,7 @@ def side_by_side(
   values: Sequence[float],
   keys: Sequence[jax.Array],
   devices: Sequence[jax.Device],
+  options: Mapping[str, str],
 ) -> Program:
   """The steps mapped over the members, an equal share of them on each device.
 
@@ -105,6 +113,7 @@ def side_by_side(
     values: by member, all integers or all floats.
     keys: of the members' runs.
     devices: all there are.
+    options: of the compiler.
   """
   used = devices if len(keys) % len(devices) == 0 else devices[:1]
   mesh = jgan.sharding.data_mesh(used)
@@ -135,7 +144,12 @@ def side_by_side(
     )
     return local(values, keys, state, stored, inputs)
 
-  jitted = jax.jit(play, static_argnums=(5, 6), donate_argnums=2)
+  jitted = jax.jit(
+    play,
+    static_argnums=(5, 6),
+    donate_argnums=2,
+    compiler_options=options,
+  )
 
   def join(states):
     state = jax.tree.map(lambda *xs: jnp.stack(xs), *states)

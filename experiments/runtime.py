@@ -44,6 +44,18 @@ def tune() -> None:
   _choose_convolutions()
 
 
+def compiler_options(rematerialize: bool) -> dict[str, str]:
+  """What a step is compiled with.
+
+  Args:
+    rematerialize: activations are to be computed twice, which XLA's CPU backend
+      takes for equal and computes once, up to jaxlib 0.11.
+  """
+  if rematerialize and jax.default_backend() == 'cpu':
+    return {'xla_disable_hlo_passes': 'cse_barrier_expander'}
+  return {}
+
+
 def _keep_freed_memory():
   """Lets glibc give no memory back to the system that a step will take again.
 

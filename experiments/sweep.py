@@ -211,7 +211,8 @@ def program_of(
   runs, tasks, _ = zip(*members.values(), strict=True)
   gans = [task.gan for task in tasks]
   keys = [processes.local(task.key) for task in tasks]
-  program = ensemble.written_out(gans, keys, jax.devices())
+  options = runtime.compiler_options(runs[0].config.rematerialize)
+  program = ensemble.written_out(gans, keys, jax.devices(), options)
   if not (jax.default_backend() != 'cpu' if mapped is None else mapped):
     return program
 
@@ -220,10 +221,12 @@ def program_of(
       return gans[0]
     config = dataclasses.replace(runs[0].config, **{asked.number: value})
     gan = train.EXPERIMENTS[runs[0].name].make_gan(config)
-    return dispatch.in_parts(gan, config.microbatches)
+    return dispatch.in_less_memory(gan, config)
 
   values = [asked.value(run) or 0 for run in runs]
-  side_by_side = ensemble.side_by_side(make_gan, values, keys, jax.devices())
+  side_by_side = ensemble.side_by_side(
+    make_gan, values, keys, jax.devices(), options
+  )
   reason = asked.number and ensemble.hindrance(
     side_by_side,
     gans,

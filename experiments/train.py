@@ -81,7 +81,7 @@ from experiments.checkpoints import Checkpoints
 from experiments.dispatch import (
   Moves,
   dispatched,
-  in_parts,
+  in_less_memory,
   next_moves,
   step_programs,
   told_by,
@@ -187,17 +187,32 @@ def build(run: configs.Run) -> Task:
   everywhere = jgan.sharding.replicated(mesh)
   key = jax.jit(jax.random.key, out_shardings=everywhere)(config.seed)
   with building():
-    gan = in_parts(experiment.make_gan(config), config.microbatches)
+    gan = in_less_memory(experiment.make_gan(config), config)
     source = experiment.make_data(config)
     batch = data.batch(source, config.seed, 0, config.batch_size)
     shown = modality.of(experiment, config, batch)
     form = jax.eval_shape(lambda: batch)
     state = jax.eval_shape(functools.partial(first_state, gan, form), key)
+    if config.rematerialize:
+      check_blocks(gan, state, form, key)
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
     state,
   )
   return Task(gan, source, shown, mesh, key, form, state)
+
+
+def check_blocks(
+  gan: jgan.GAN, state: jgan.TrainState, form: jgan.Batch, key: jax.Array
+) -> None:
+  """ValueError: a player's networks have nothing that can be made again."""
+  everyone = tuple(player.label for player in gan.players)
+
+  def step(state, batch, key):
+    batch = data.to_float(batch)
+    return jgan.train_step(gan, state, batch, key, moves=everyone)
+
+  jax.eval_shape(step, state, form, key)
 
 
 def first_state(
@@ -249,7 +264,8 @@ def train(run: configs.Run) -> jgan.TrainState:
       range(start, config.steps),
       dispatched(config),
     )
-    program = step_programs(task.gan, task.state, task.key, batches)
+    options = runtime.compiler_options(config.rematerialize)
+    program = step_programs(task.gan, task.state, task.key, batches, options)
     describe(run, task, start, program)
     evaluate = config.evaluate_every and evaluator(run, task, log, stack)
     if start == 0:

@@ -398,6 +398,7 @@ def test_config_json_holds_the_name_and_every_number(tmp_path):
     'keep': 2,
     'steps_per_dispatch': 0,
     'microbatches': 1,
+    'rematerialize': False,
     'bfloat16': False,
     'path': 'a',
     'betas': [0.5, 0.999],

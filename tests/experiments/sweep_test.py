@@ -316,7 +316,7 @@ def test_members_are_divided_over_devices(tiny):
     batch = data.batch(make_data(None), 0, 0, 4)
     keys = list(jax.random.split(key, count))
     program = ensemble.side_by_side(
-      lambda _: gan, [0] * count, keys, tiny[:devices]
+      lambda _: gan, [0] * count, keys, tiny[:devices], {}
     )
     states = [jgan.init(gan, key, data.to_float(batch)) for key in keys]
     moves = ((jgan.moves(gan, 0),),) * count
