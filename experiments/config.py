@@ -126,7 +126,7 @@ class _Place:
   ] = None
   """config.json of a run to repeat; flags prevail"""
   distributed: tyro.conf.FlagCreatePairsOff[bool] = False
-  """join the other processes of the run"""
+  """join the other processes"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

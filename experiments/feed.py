@@ -204,6 +204,8 @@ def _fed(reading: _Reading, mesh: Mesh, steps: range, ahead: int) -> Feed:
     with building():
       taken = list(itertools.islice(parts, count))
     local = jax.tree.map(lambda *xs: np.stack(xs), *taken)
+    if processes == 1:
+      return jax.device_put(local, sharding)
     return jax.tree.map(
       lambda x: jax.make_array_from_process_local_data(
         sharding, x, (count, processes * x.shape[1], *x.shape[2:])

@@ -41,6 +41,14 @@ def test_a_users_own_choice_stays(flags):
   assert flags(f'{FLAG}=') == f'{FLAG}='
 
 
+def test_a_step_on_a_cpu_keeps_apart_what_is_made_twice(monkeypatch):
+  (option,) = runtime.compiler_options(rematerialize=True).items()
+  assert option == ('xla_disable_hlo_passes', 'cse_barrier_expander')
+  assert not runtime.compiler_options(rematerialize=False)
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  assert not runtime.compiler_options(rematerialize=True)
+
+
 # A convolution that either code computes, under the flag that `tune` chose.
 TUNED = """
 from experiments import runtime

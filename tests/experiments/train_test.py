@@ -17,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import (
   EventAccumulator,
 )
 
-from experiments import sample, train
+import jgan
+from experiments import data, sample, train
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures('one_device')
@@ -322,6 +323,28 @@ def test_several_steps_in_a_dispatch_play_the_same_run(whole, tmp_path):
   assert lines(tmp_path)[-1]['generator/loss'] == pytest.approx(
     lines(whole)[-1]['generator/loss'], rel=0.1
   )
+
+
+def test_blocks_are_computed_again_by_a_flag(tmp_path, capsys):
+  small = ('--width=4', '--latent-dim=4', '--depth=1', '--batch-size=4')
+  asked = ('digits-stylegan2', f'--workdir={tmp_path}', *small, '--steps=1')
+  train.main([*asked, '--rematerialize', '--log-every=1'])
+  (told,) = lines(tmp_path)
+  assert np.isfinite(told['generator/loss'])
+  task = train.build(train.configs.load(tmp_path, train.EXPERIMENTS))
+  batch = data.to_float(
+    {name: np.zeros(x.shape, x.dtype) for name, x in task.form.items()}
+  )
+  step = jax.make_jaxpr(
+    lambda state: jgan.train_step(
+      task.gan, state, batch, jax.random.key(0), moves=('generator',)
+    )
+  )
+  assert 'remat' in str(step(task.state))
+  with pytest.raises(SystemExit):
+    run(tmp_path / 'layers', '--steps=1', '--rematerialize')
+  assert 'call layers alone' in capsys.readouterr().err
+  assert not (tmp_path / 'layers').exists()
 
 
 def test_microbatches_and_bfloat16_are_a_flag_each(whole, tmp_path, capsys):
