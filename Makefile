@@ -34,9 +34,12 @@ digit-classifier: $(VENV)/digits
 # and against what the device can do. Wants an idle machine.
 benchmark: $(VENV)/benchmark
 	$(BIN)/python -m experiments.benchmark torch
+	$(BIN)/python -m experiments.benchmark profile
 	$(BIN)/python -m experiments.benchmark flops
 	$(BIN)/python -m experiments.benchmark scaling
 	$(BIN)/python -m experiments.benchmark cost
+	$(BIN)/python -m experiments.benchmark memory
+	$(BIN)/python -m experiments.benchmark utilisation
 
 # Fetches Inception's weights the first time; COUNT=200 for a try.
 COUNT ?= 10000

@@ -4,12 +4,12 @@ A speed alone speaks of one machine on one day. So each benchmark takes turns
 between a part of this package and what it is measured by, all in one run, and
 tells the median ratio of the turns with an interval: `torch`, the training
 step, by the same games in PyTorch (`profile` tells what both spend their time
-on); `scaling`, a step on several devices, by the
-same on one; `inception`, features of pictures, by the least that the same
-device must do for it. `flops` counts those of a compiled step, by the fewest
-that it needs; `cost` tells what steps of several sizes take, by what the device
-can do at most; `startup`, the time from the command to the end of the first
-step; `utilisation`, the arithmetic of steps over the device's peak.
+on); `scaling`, a step on several devices, by the same on one; `inception`,
+features of pictures, by the least that the same device must do for it. `flops`
+counts those of a compiled step, by the fewest that it needs; `memory` tells
+what `--rematerialize` saves; `cost`, what steps of several sizes take, by what
+the device can do at most; `startup`, the time from the command to the end of
+the first step; `utilisation`, the arithmetic of steps over the device's peak.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from experiments import runtime
 from experiments.benchmarks import (
   cost,
   fewest,
+  memory,
   scaling,
   startup,
   utilisation,
@@ -39,7 +40,8 @@ class Arguments:
   name: Annotated[
     tyro.conf.Positional[str],
     tyro.conf.arg(
-      metavar='torch|profile|flops|scaling|cost|startup|utilisation|inception'
+      metavar='torch|profile|flops|memory|scaling|cost|startup|utilisation|'
+      'inception'
     ),
   ] = 'torch'
   """the benchmark"""
@@ -94,6 +96,7 @@ BENCHMARKS: Mapping[str, Callable[[Arguments], str]] = {
   'torch': _torch,
   'profile': _profile,
   'flops': lambda arguments: fewest.table(),
+  'memory': lambda arguments: memory.memory(),
   'scaling': _scaling,
   'cost': lambda arguments: cost.cost(arguments.turns),
   'startup': lambda arguments: startup.startup(

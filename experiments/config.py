@@ -29,7 +29,8 @@ from experiments.files import write_json
 
 FILE = 'config.json'
 # What may change when a run goes on: how long it is, how often it tells of
-# itself, and where its data lie. The rest would make it another run.
+# itself, where its data lie, what it keeps in memory. The rest would make it
+# another run.
 FREE = (
   'steps',
   'log_every',
@@ -40,6 +41,7 @@ FREE = (
   'keep',
   'data_dir',
   'steps_per_dispatch',
+  'rematerialize',
 )
 
 
@@ -75,7 +77,7 @@ class Config:
   microbatches: int = 1
   """parts of a batch, in turn"""
   rematerialize: tyro.conf.FlagCreatePairsOff[bool] = False
-  """keep less, compute blocks again"""
+  """less memory, more arithmetic"""
   bfloat16: tyro.conf.FlagCreatePairsOff[bool] = False
   """compute in it; params float32"""
 
@@ -126,7 +128,7 @@ class _Place:
   ] = None
   """config.json of a run to repeat; flags prevail"""
   distributed: tyro.conf.FlagCreatePairsOff[bool] = False
-  """join the other processes"""
+  """join the run's other processes"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -28,9 +28,12 @@ def in_less_memory(gan: jgan.GAN, config: configs.Config) -> jgan.GAN:
     UserError: a player has its own way to differentiate.
   """
   gan = in_parts(gan, config.microbatches)
-  if not config.rematerialize:
-    return gan
-  return _differentiated(gan, jgan.gradients.rematerialized)
+  return rematerialized(gan) if config.rematerialize else gan
+
+
+def rematerialized(gan: jgan.GAN) -> jgan.GAN:
+  """The game whose gradients compute activations again, and keep few."""
+  return _differentiated(gan, jgan.rematerialization.rematerialized)
 
 
 def in_parts(gan: jgan.GAN, count: int) -> jgan.GAN:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jax
 
+import jgan
+
 # Numbers of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _NO_LIMIT = 2**31 - 1
@@ -48,11 +50,10 @@ def compiler_options(rematerialize: bool) -> dict[str, str]:
   """What a step is compiled with.
 
   Args:
-    rematerialize: activations are to be computed twice, which XLA's CPU backend
-      takes for equal and computes once, up to jaxlib 0.11.
+    rematerialize: activations are computed again.
   """
   if rematerialize and jax.default_backend() == 'cpu':
-    return {'xla_disable_hlo_passes': 'cse_barrier_expander'}
+    return jgan.rematerialization.COMPILER_OPTIONS
   return {}
 
 

@@ -193,26 +193,11 @@ def build(run: configs.Run) -> Task:
     shown = modality.of(experiment, config, batch)
     form = jax.eval_shape(lambda: batch)
     state = jax.eval_shape(functools.partial(first_state, gan, form), key)
-    if config.rematerialize:
-      check_blocks(gan, state, form, key)
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
     state,
   )
   return Task(gan, source, shown, mesh, key, form, state)
-
-
-def check_blocks(
-  gan: jgan.GAN, state: jgan.TrainState, form: jgan.Batch, key: jax.Array
-) -> None:
-  """ValueError: a player's networks have nothing that can be made again."""
-  everyone = tuple(player.label for player in gan.players)
-
-  def step(state, batch, key):
-    batch = data.to_float(batch)
-    return jgan.train_step(gan, state, batch, key, moves=everyone)
-
-  jax.eval_shape(step, state, form, key)
 
 
 def first_state(

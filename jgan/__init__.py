@@ -29,6 +29,7 @@ from jgan import (
   models,
   penalties,
   regularizers,
+  rematerialization,
   schedules,
   sharding,
 )
@@ -72,6 +73,7 @@ __all__ = [
   'moves',
   'penalties',
   'regularizers',
+  'rematerialization',
   'sample',
   'schedules',
   'sharding',

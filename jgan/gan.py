@@ -76,8 +76,8 @@ class Player(NamedTuple):
       generator, lazy penalties), or where the predicate of the step is true
       (phases of a training).
     gradient: how the loss is differentiated: `gradients.whole`,
-      `gradients.microbatches(k)`, `gradients.per_example(clip, noise)` or
-      `gradients.rematerialized()`.
+      `gradients.microbatches(k)` or `gradients.per_example(clip, noise)`, or
+      one of these by `rematerialization.rematerialized`.
     ema_decay: keep an exponential moving average of the params, to sample
       from: `ema = decay * ema + (1 - decay) * params` after each move. A
       constant is capped by `(1 + t) / (10 + t)` at step t, so that an early

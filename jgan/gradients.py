@@ -1,4 +1,4 @@
-"""Ways to differentiate a player's loss: whole, in parts, in less memory.
+"""Ways to differentiate a player's loss: whole, in microbatches, per example.
 
 Each is a `GradientFn`: `(objective, params, batch, key) -> ((loss, output),
 gradients)`, where `objective(params, batch, key) -> (loss, LossOutput)` is the
@@ -8,7 +8,6 @@ moving player's loss with every other player held fixed.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,7 +24,6 @@ GradientFn: TypeAlias = Callable[
   tuple[tuple[Array, Any], PyTree],
 ]
 
-_LAYERS = ('flax.', 'jgan.layers')  # whose modules are no blocks
 # Folded into the key of the privacy noise; losses fold small numbers.
 _NOISE = 0x6E6F6973
 
@@ -92,57 +90,6 @@ def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
     return (output.loss, output), grads
 
   return gradient
-
-
-def rematerialized(gradient: GradientFn = whole) -> GradientFn:
-  """The same gradient in less memory: activations of blocks are made twice.
-
-  A backward pass reads the activations that the forward pass made. Here only
-  what enters each block of a network is kept of them, and the others are made
-  again, block by block, for up to the FLOPs of one more forward. Losses,
-  gradients and collections are those of `gradient`, to rounding.
-
-  Blocks are the Linen modules that a network calls, without those inside of
-  them, and without layers, which are the modules of `flax.linen` and of
-  `jgan.layers`. Residual networks and StyleGAN2's generator are made of blocks;
-  a network that calls layers alone, such as DCGAN's, has none.
-
-  XLA's CPU backend, up to jaxlib 0.11, finds what is made twice and makes it
-  once, unless the step is jitted with
-  `compiler_options={'xla_disable_hlo_passes': 'cse_barrier_expander'}`.
-
-  Args:
-    gradient: how the player differentiates; `jgan.gradients.microbatches(k)`
-      saves the more.
-
-  Returns:
-    A `GradientFn`.
-
-  Raises:
-    ValueError: when called, if no network that the loss applies has a block.
-
-  References:
-    Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016
-    (https://arxiv.org/abs/1604.06174).
-  """
-
-  def less_kept(objective, params, batch, key):
-    blocks = []
-
-    def by_blocks(*arguments):
-      with nn.intercept_methods(_interceptor(blocks)):
-        return objective(*arguments)
-
-    result = gradient(by_blocks, params, batch, key)
-    if not blocks:
-      raise ValueError(
-        'rematerialized: the networks of this loss call layers alone, whose '
-        'activations are kept: leave it out, or build them of blocks, Linen '
-        'modules that call some layers each.'
-      )
-    return result
-
-  return less_kept
 
 
 def per_example(
@@ -279,44 +226,3 @@ def _normal_like(
       for i, x in enumerate(leaves)
     ],
   )
-
-
-def _interceptor(blocks):
-  """Puts the paths of the blocks that it finds into a list."""
-  inside = False
-
-  def intercept(call, arguments, options, context):
-    nonlocal inside
-    module = context.module
-    if inside or context.method_name != '__call__' or not _is_block(module):
-      return call(*arguments, **options)
-    blocks.append(module.path)
-    inside = True
-    try:
-      return _recomputed(module, arguments, options)
-    finally:
-      inside = False
-
-  return intercept
-
-
-def _is_block(module: nn.Module) -> bool:
-  return bool(module.path) and not type(module).__module__.startswith(_LAYERS)
-
-
-def _recomputed(module: nn.Module, arguments: tuple, options: dict) -> Any:
-  """The module's call, its activations not kept."""
-  leaves, structure = jax.tree.flatten((arguments, options))
-  traced = [isinstance(leaf, jax.Array) for leaf in leaves]
-
-  def call(module, arrays):
-    arrays = iter(arrays)
-    filled = [
-      next(arrays) if is_array else leaf
-      for leaf, is_array in zip(leaves, traced, strict=True)
-    ]
-    arguments, options = jax.tree.unflatten(structure, filled)
-    return module(*arguments, **options)
-
-  arrays = [x for x, is_array in zip(leaves, traced, strict=True) if is_array]
-  return nn.remat(call)(module, arrays)

@@ -1,179 +1,218 @@
-"""Activations that are made twice change no number, and need not be kept."""
+"""Rematerialisation: the same game in less memory."""
 
-import flax.linen as nn
+import functools
+
+import games
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from games import assert_close
 from jax.sharding import PartitionSpec as P
 
 import jgan
-from jgan.gradients import microbatches, rematerialized, whole
+from jgan import gradients, penalties, rematerialization
+from jgan.models.cyclegan import cyclegan
+from jgan.models.dcgan import dcgan
+from jgan.models.stylegan2 import stylegan2
+from jgan.rematerialization import rematerialize, rematerialized
 
-# What keeps XLA's CPU backend from making one of what is made twice.
-KEPT_APART = {'xla_disable_hlo_passes': 'cse_barrier_expander'}
 
-
-def changed(gan, gradient=whole):
-  """The game with that gradient, and with the same, made in less memory."""
-  return [
-    gan._replace(
-      players=tuple(player._replace(gradient=g) for player in gan.players)
+def in_pieces(gan):
+  return gan._replace(
+    players=tuple(
+      player._replace(gradient=rematerialized(player.gradient))
+      for player in gan.players
     )
-    for g in (gradient, rematerialized(gradient))
+  )
+
+
+def compiled(function, *arguments):
+  return (
+    jax.jit(function)
+    .lower(*arguments)
+    .compile(compiler_options=rematerialization.COMPILER_OPTIONS)
+  )
+
+
+def chain(w, x):
+  """Ten layers of which each keeps two arrays of x's size."""
+  for _ in range(10):
+    x = x + jnp.sin(jnp.tanh(x @ w))
+  return (x**2).mean()
+
+
+def operands():
+  keys = jax.random.split(jax.random.key(0))
+  w = jax.random.normal(keys[0], (16, 16)) / 4
+  return w, jax.random.normal(keys[1], (256, 16))
+
+
+def test_a_chain_keeps_little_and_has_the_same_derivatives():
+  programs = [
+    compiled(jax.value_and_grad(f), *operands())
+    for f in (chain, rematerialize(chain))
   ]
-
-
-def wgan_gp(width=4):
-  return jgan.models.wgan_gp(32, 1, generator_width=width, critic_width=width)
-
-
-def sngan(width=4, **options):
-  return jgan.models.sngan(
-    32, 1, generator_width=width, discriminator_width=width, **options
+  whole, pieces = (
+    program.memory_analysis().temp_size_in_bytes for program in programs
   )
+  assert pieces < 0.75 * whole
+  expected, got = (program(*operands()) for program in programs)
+  games.assert_close(got, expected, 1e-6)
 
 
-def stylegan2():
-  return jgan.models.stylegan2(
-    8, 1, widths=(8, 8), latent_dim=4, w_dim=4, depth=1, batch_size=4
+def test_pieces_end_where_little_is_alive():
+  def narrow(x):
+    for _ in range(4):
+      x = jnp.sin(jnp.cos(jnp.broadcast_to(x, (1000,)))).sum()
+    return x
+
+  jaxpr = jax.make_jaxpr(narrow)(1.0).jaxpr
+  pieces = rematerialization._pieces(jaxpr)
+  assert len(pieces) > 2
+  assert [piece.outvars[0].aval.shape for piece in pieces] == [()] * len(pieces)
+  assert sum(len(piece.eqns) for piece in pieces) == len(jaxpr.eqns)
+
+
+def test_derivatives_of_any_order_and_kind():
+  w, x = operands()
+  again = rematerialize(chain)
+  for derivative in (
+    lambda f: jax.grad(lambda w: (jax.grad(f, 1)(w, x) ** 2).sum())(w),
+    lambda f: jax.jvp(f, (w, x), (w, x)),
+    lambda f: jax.vmap(jax.grad(f), (None, 0))(w, x[:4, None]),
+  ):
+    games.assert_close(derivative(again), derivative(chain), 1e-5)
+
+
+def test_outputs_may_be_arguments_constants_and_integers():
+  def function(tree):
+    return {'same': tree['x'], 'two': 2, 'n': tree['n'] + 1, 'y': tree['x'] * 2}
+
+  tree = {'x': jnp.ones(3), 'n': jnp.array(3)}
+  got = rematerialize(function)(tree)
+  assert (int(got['two']), int(got['n'])) == (2, 4)
+  np.testing.assert_array_equal(got['same'], tree['x'])
+  np.testing.assert_array_equal(got['y'], 2 * tree['x'])
+  assert rematerialize(lambda x: x)(3.0) == 3.0
+
+
+OPTIONS = {
+  'plain': {},
+  'r1': {'penalty': lambda critic, real, fake, key: penalties.r1(critic, real)},
+  'gradient penalty': {
+    'penalty': penalties.gradient_penalty,
+    'penalty_every': 2,
+  },
+}
+
+
+def step(gan, axis_name=None):
+  return functools.partial(jgan.train_step, gan, axis_name=axis_name)
+
+
+@functools.cache
+def start():
+  gan = games.game(optimizer=optax.sgd(0.1))
+  return jgan.init(gan, jax.random.key(0), games.batch())
+
+
+@pytest.mark.parametrize('options', OPTIONS)
+def test_the_game_is_the_same(options):
+  gan = games.game(optimizer=optax.sgd(0.1), **OPTIONS[options])
+  arguments = start(), games.batch(), jax.random.key(1)
+  expected, got = (
+    compiled(step(each), *arguments)(*arguments)
+    for each in (gan, in_pieces(gan))
   )
+  games.assert_close(got, expected, 1e-5)
 
 
-def cyclegan():
-  return jgan.models.cyclegan(
-    1, 1, width=4, discriminator_width=4, blocks=1, layers=1, pool_size=2
+def test_with_microbatches_and_several_steps():
+  gan = games.game(optimizer=optax.sgd(0.1))
+  gan = gan._replace(
+    players=tuple(
+      player._replace(gradient=gradients.microbatches(2))
+      for player in gan.players
+    )
   )
+  batches = jax.tree.map(lambda x: jnp.stack([x, x]), games.batch())
+  for unroll in (True, False):
+    expected, got = (
+      jax.jit(functools.partial(jgan.train_steps, each, unroll=unroll))(
+        start(), batches, jax.random.key(1)
+      )
+      for each in (gan, in_pieces(gan))
+    )
+    games.assert_close(got, expected, 1e-5)
 
 
-def pictures(side=32, n=4):
-  draw = np.random.default_rng(0).uniform(-1, 1, (2, n, side, side, 1))
-  return [jnp.asarray(x, jnp.float32) for x in draw]
-
-
-def batch_of(make):
-  if make is cyclegan:
-    return dict(zip('xy', pictures(), strict=True))
-  return {'image': pictures(8 if make is stylegan2 else 32)[0]}
-
-
-def played(gan, batch):
-  """State and metrics after a step in which all move, by descent."""
-  players = tuple(
-    player._replace(optimizer=optax.sgd(0.01)) for player in gan.players
+def test_over_devices():
+  gan = games.game('batch', optimizer=optax.sgd(0.1))
+  batch = games.batch()
+  batch = {**batch, 'index': jnp.arange(len(batch['image']))}
+  devices = jax.devices()[:4]
+  mesh = jgan.sharding.data_mesh(devices)
+  expected, got = (
+    jax.jit(
+      jax.shard_map(
+        step(each, 'batch'),
+        mesh=mesh,
+        in_specs=(P(), P('batch'), P()),
+        out_specs=P(),
+      )
+    )(start(), batch, jax.random.key(1))
+    for each in (gan, in_pieces(gan))
   )
-  gan, key = gan._replace(players=players), jax.random.key(0)
-  everyone = tuple(player.label for player in players)
+  games.assert_close(got, expected, 1e-5)
+  split = jax.tree.map(lambda x: x.reshape(4, -1, *x.shape[1:]), batch)
+  mapped = jax.pmap(
+    step(in_pieces(gan), 'batch'),
+    axis_name='batch',
+    in_axes=(None, 0, None),
+    out_axes=None,
+    devices=devices,
+  )
+  games.assert_close(mapped(start(), split, jax.random.key(1)), expected, 1e-5)
+
+
+PICTURES = jax.ShapeDtypeStruct((16, 16, 16, 3), jnp.float32)
+SMALLER = {
+  'dcgan': (lambda: dcgan(16, 3, width=16), {'image': PICTURES}, 0.85),
+  'cyclegan': (
+    lambda: cyclegan(blocks=2, width=8, discriminator_width=8, layers=1),
+    {'x': PICTURES, 'y': PICTURES},
+    0.5,
+  ),
+}
+
+
+@pytest.mark.parametrize('name', SMALLER)
+def test_models_take_less_memory(name):
+  make, batch, share = SMALLER[name]
+  gan, key = make(), jax.random.key(0)
+  state = jax.eval_shape(functools.partial(jgan.init, gan), key, batch)
+  whole, pieces = (
+    compiled(step(each), state, batch, key).memory_analysis().temp_size_in_bytes
+    for each in (gan, in_pieces(gan))
+  )
+  assert pieces < share * whole
+
+
+def test_lazy_penalties_and_strided_convolutions_are_the_same():
+  gan = stylegan2(8, 1, widths=(8, 8), latent_dim=4, w_dim=4, depth=1)
+  gan = gan._replace(
+    players=tuple(
+      player._replace(optimizer=optax.sgd(0.01)) for player in gan.players
+    )
+  )
+  draw = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1))
+  batch, key = {'image': jnp.asarray(draw, jnp.float32)}, jax.random.key(0)
   state = jgan.init(gan, key, batch)
-  return jgan.train_step(gan, state, batch, key, moves=everyone)
-
-
-@pytest.mark.parametrize('make', [wgan_gp, sngan, stylegan2, cyclegan])
-def test_a_step_is_the_same(make):
-  """Its penalties, spectral norms and running statistics, too."""
-  kept, again = changed(make())
-  batch = batch_of(make)
-  assert_close(played(again, batch), played(kept, batch), 2e-5)
-
-
-def test_parts_of_a_batch_are_the_same():
-  kept, again = changed(sngan(), microbatches(2))
-  batch = batch_of(sngan)
-  assert_close(played(again, batch), played(kept, batch), 1e-5)
-
-
-@pytest.mark.parametrize('make', [wgan_gp, sngan])
-def test_more_is_computed_and_less_kept(make):
-  batch = {'image': pictures(n=16)[0]}
-
-  def compiled(gan):
-    state = jgan.init(gan, jax.random.key(0), batch)
-    moves = ('discriminator', 'generator')
-    step = jax.jit(
-      jgan.train_step,
-      static_argnames=('gan', 'moves'),
-      compiler_options=KEPT_APART,
-    )
-    program = step.lower(gan, state, batch, jax.random.key(0), moves=moves)
-    program = program.compile()
-    memory = program.memory_analysis().temp_size_in_bytes
-    return memory, program.cost_analysis()['flops']
-
-  (memory, flops), (less, more) = map(compiled, changed(make(8)))
-  assert less < 0.75 * memory
-  assert flops < more < 4 / 3 * flops
-
-
-def test_over_devices_a_step_is_the_same():
-  batch = {'image': pictures(n=4)[0], 'index': jnp.arange(4)}
-  gan, key = changed(sngan(axis_name='batch'))[1], jax.random.key(0)
-  mesh = jax.make_mesh(
-    (2,), ('batch',), axis_types=(jax.sharding.AxisType.Auto,)
+  moves = tuple(player.label for player in gan.players)
+  assert len(moves) == 4
+  expected, got = (
+    jgan.train_step(each, state, batch, key, moves=moves)
+    for each in (gan, in_pieces(gan))
   )
-
-  def step(state, batch):
-    return jgan.train_step(
-      gan, state, batch, key, moves=('generator',), axis_name='batch'
-    )
-
-  state = jgan.init(gan, key, batch)
-  specs = {'in_specs': (P(), P('batch')), 'out_specs': P()}
-  over_devices = jax.jit(jax.shard_map(step, mesh=mesh, **specs))
-  plain = changed(sngan())[0]
-  _, metrics = jgan.train_step(plain, state, batch, key, moves=('generator',))
-  assert_close(over_devices(state, batch)[1], metrics, 1e-4)
-
-
-class Inner(nn.Module):
-  @nn.compact
-  def __call__(self, x):
-    return nn.tanh(nn.Dense(3)(x))
-
-
-class Outer(nn.Module):
-  """A block that holds blocks, and is told by a flag what to do."""
-
-  @nn.compact
-  def __call__(self, x, *, train):
-    assert isinstance(train, bool)
-    calls = self.variable('batch_stats', 'calls', lambda: jnp.zeros(()))
-    if train and not self.is_initializing():
-      calls.value += 1
-    x = nn.Dropout(0.5, deterministic=not train)(x)
-    return Inner(name='second')(Inner(name='first')(x))
-
-
-class Network(nn.Module):
-  @nn.compact
-  def __call__(self, x, train):
-    return nn.Dense(1)(Outer()(x, train=train))
-
-
-def test_random_draws_flags_and_collections_of_a_block_are_the_same():
-  network, x = Network(), jnp.arange(8.0).reshape(4, 2)
-  variables = network.init(jax.random.key(0), x, False)
-
-  def objective(params, batch, key):
-    y, mutated = network.apply(
-      {**variables, 'params': params},
-      batch['x'],
-      True,
-      rngs={'dropout': key},
-      mutable=['batch_stats'],
-    )
-    return (y**2).sum(), jgan.LossOutput((y**2).sum(), mutated, {})
-
-  arguments = objective, variables['params'], {'x': x}, jax.random.key(1)
-  expected = whole(*arguments)
-  assert_close(rematerialized()(*arguments), expected, 1e-6)
-  assert expected[0][1].mutated['batch_stats']['Outer_0']['calls'] == 1
-  traced = jax.make_jaxpr(lambda: rematerialized()(*arguments))()
-  assert str(traced).count('remat') == 1  # the outer block's
-
-
-def test_a_network_of_layers_alone_is_refused():
-  gan = changed(jgan.models.dcgan(8, 1, width=4))[1]
-  with pytest.raises(ValueError, match='call layers alone'):
-    played(gan, {'image': pictures(8)[0]})
+  games.assert_close(got, expected, 2e-5)
