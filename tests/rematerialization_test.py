@@ -82,7 +82,7 @@ def test_derivatives_of_any_order_and_kind():
     lambda f: jax.jvp(f, (w, x), (w, x)),
     lambda f: jax.vmap(jax.grad(f), (None, 0))(w, x[:4, None]),
   ):
-    games.assert_close(derivative(again), derivative(chain), 1e-5)
+    games.assert_close(derivative(again), derivative(chain), 5e-5)
 
 
 def test_outputs_may_be_arguments_constants_and_integers():
