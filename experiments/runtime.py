@@ -61,7 +61,9 @@ def _keep_freed_memory():
   """Lets glibc give no memory back to the system that a step will take again.
 
   XLA frees the intermediate arrays of a program after each run. By default that
-  unmaps large ones, and the next run gets each page of them anew, zeroed.
+  unmaps large ones, and the next run gets each page of them anew, zeroed. So it
+  still is with those of more than 64 MB, too large for the heap of a thread;
+  one heap for all would keep them, but is slower where arrays are many.
   """
   if sys.platform != 'linux':
     return

@@ -92,9 +92,11 @@ def cost(turns: int = 10) -> str:
 
 def measured(turns: int) -> Limits:
   """The limits of the first device, each the best of so many tries."""
-  n = 4096 if jax.default_backend() != 'cpu' else 2048
-  square = jnp.ones((n, n))
-  long = jnp.ones((64 * 2**20,))
+  # On a CPU arrays as large as a step's are: larger ones come from the system
+  # anew each time, which is slower than the memory.
+  cpu = jax.default_backend() == 'cpu'
+  n, size = (2048, 4 * 2**20) if cpu else (4096, 64 * 2**20)
+  square, long = jnp.ones((n, n)), jnp.ones((size,))
   product = best(jax.jit(jnp.matmul), (square, square), turns)
   copy = best(jax.jit(lambda x: x + 1), (long,), turns)
   nothing = best(jax.jit(lambda x: x), (jnp.ones(()),), turns)

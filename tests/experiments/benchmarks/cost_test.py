@@ -28,7 +28,7 @@ def test_limits_are_measured(monkeypatch):
   monkeypatch.setattr(cost, 'best', lambda *_, **__: 2.0)
   limits = cost.measured(1)
   assert limits.arithmetic == 2 * 2048**3 / 2
-  assert limits.memory == 2 * 4 * 64 * 2**20 / 2
+  assert limits.memory == 2 * 4 * 4 * 2**20 / 2
   assert limits.dispatch == 2
 
 
