@@ -141,9 +141,8 @@ def conv2d(
   as `flax.linen.Conv(..., conv_general_dilated=conv2d)`; what else that gives,
   such as dilations, has no effect. First derivatives are XLA's. Theirs are
   again convolutions of the same stride and the two derivatives of such, in
-  reverse mode (`jax.grad` of `jax.grad`, not `jax.jvp`); by XLA's, kernel
-  gradients over dilated inputs, the gradient of a gradient penalty took up to
-  four times as long on a CPU.
+  reverse mode (`jax.grad` of `jax.grad`, not `jax.jvp`); by XLA's, the gradient
+  of a gradient penalty has kernel gradients over dilated inputs.
 
   Args:
     x: pictures.

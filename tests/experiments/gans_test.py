@@ -8,31 +8,32 @@ import pytest
 
 import jgan
 from experiments import train
+from experiments.benchmarks.fewest import SHAPES
 
-IMAGES = {
-  'mnist-wgan': (32, 32, 1),
-  'mnist-cgan': (28, 28, 1),
-  'mnist-infogan': (28, 28, 1),
-  'stacked-mnist': (32, 32, 3),
-  'stacked-mnist-wgan-gp': (32, 32, 3),
-  'cifar10-dragan': (32, 32, 3),
-  'cifar10-few': (32, 32, 3),
-  'cifar10-acgan': (32, 32, 3),
-  'cifar10-wgan-gp': (32, 32, 3),
-  'cifar10-sngan': (32, 32, 3),
-  'cifar10-sagan': (32, 32, 3),
-  'cifar10-biggan': (32, 32, 3),
-  'cifar10-stylegan2': (32, 32, 3),
-  'cifar10-r3gan': (32, 32, 3),
-}
+NAMES = (
+  'mnist-wgan',
+  'mnist-cgan',
+  'mnist-infogan',
+  'stacked-mnist',
+  'stacked-mnist-wgan-gp',
+  'cifar10-dragan',
+  'cifar10-few',
+  'cifar10-acgan',
+  'cifar10-wgan-gp',
+  'cifar10-sngan',
+  'cifar10-sagan',
+  'cifar10-biggan',
+  'cifar10-stylegan2',
+  'cifar10-r3gan',
+)
 
 
-@pytest.mark.parametrize('name', IMAGES)
+@pytest.mark.parametrize('name', NAMES)
 def test_a_run_with_the_default_numbers_fits_its_data(name):
   config = train.EXPERIMENTS[name].Config()
   gan = train.EXPERIMENTS[name].make_gan(config)
   batch = {
-    'image': jnp.zeros((2, *IMAGES[name])),
+    'image': jnp.zeros((2, *SHAPES[name])),
     'label': jnp.zeros(2, jnp.int32),
   }
   state = jax.eval_shape(
@@ -44,7 +45,7 @@ def test_a_run_with_the_default_numbers_fits_its_data(name):
   images = jax.eval_shape(
     functools.partial(jgan.sample, gan), state, conditions, jax.random.key(1)
   )
-  assert images.shape == (3, *IMAGES[name])
+  assert images.shape == (3, *SHAPES[name])
   assert list(state.ema_params) == ['generator']
 
 
