@@ -17,7 +17,7 @@ ratio below 1 is of products that XLA merges, writes as sums, or leaves out at
 places that a later slice drops, and this does not.
 
 Counted on a CPU (jax 0.10.2), by the command above: 1.0000 of all experiments
-in `SHAPES` but mnist-infogan, 1.0010, both of StyleGAN2, .998, and
+in `SHAPES` but mnist-infogan, 1.0010, both of StyleGAN2, .999, and
 spoken-digits, .950, where XLA leaves out the slopes at the padding of the
 critic's convolutions; with what is elementwise .975 (spoken-digits) to 1.087
 (cifar10-r3gan).
