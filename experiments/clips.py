@@ -11,7 +11,7 @@ Score and time: not measured here, since the clips are yours.
 import dataclasses
 
 import numpy as np
-import scipy.stats
+import scipy
 
 import jgan
 from experiments import config as base

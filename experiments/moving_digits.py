@@ -31,7 +31,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
+import scipy
 
 import jgan
 from experiments import config as base

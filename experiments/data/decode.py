@@ -21,15 +21,17 @@ Reader = Callable[[list[int]], dict[str, np.ndarray]]
 
 
 class Decoded:
-  """A source whose pictures are decoded as they are asked for, in threads.
+  """A source whose pictures are decoded as they are asked for.
 
   Args:
     count: number of examples.
     shape: of a picture, (height, width, channels).
     read: the examples at these positions, 'image' [n, *shape] among their
-      arrays. Pillow decodes outside the interpreter's lock, so threads are
-      enough; several call it at a time.
+      arrays.
     dtype: of the pictures.
+    threads: several call `read` at a time. Pillow decodes outside the
+      interpreter's lock, so they are enough; but what is read from memory and
+      quickly decoded takes longer so, as each waits for the lock again.
   """
 
   def __init__(
@@ -38,15 +40,18 @@ class Decoded:
     shape: tuple[int, int, int],
     read: Reader,
     dtype: DTypeLike = np.uint8,
+    threads: bool = True,
   ):
     self.count, self.shape, self.read = count, shape, read
-    self.dtype = np.dtype(dtype)
+    self.dtype, self.threads = np.dtype(dtype), threads
 
   def __len__(self) -> int:
     return self.count
 
   def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
     rows = np.asarray(indices).tolist()
+    if not self.threads:
+      return self.read(rows)
     tasks = [rows[i : i + _TASK] for i in range(0, len(rows), _TASK)]
     with ThreadPoolExecutor() as pool:
       parts = list(pool.map(self.read, tasks))

@@ -6,6 +6,7 @@ TensorFlow, and the error for an unprepared set has the line that does it.
 
 import difflib
 import io
+import math
 import os
 
 import numpy as np
@@ -13,6 +14,8 @@ from PIL import Image
 
 from experiments.data import decode
 from experiments.data.batches import Arrays
+
+_WORTH_THREADS = 64 * 64  # pixels of a picture
 
 
 def tfds_images(
@@ -81,7 +84,8 @@ def tfds_source(
       found['label'] = np.array([x['label'] for x in examples], np.int32)
     return found
 
-  return decode.Decoded(len(source), shape, read)
+  threads = math.prod(shape[:2]) >= _WORTH_THREADS
+  return decode.Decoded(len(source), shape, read, threads=threads)
 
 
 def _pixels(who, example, channels, resolution) -> np.ndarray:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import scipy
 from scipy.io import wavfile
-from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from experiments.data import decode
@@ -234,7 +234,9 @@ def _sound(where: Path, content: bytes, rate: int) -> np.ndarray:
     return np.zeros(len(sound), np.float32)  # silent, whatever the one value
   if own_rate != rate:
     ratio = fractions.Fraction(rate, own_rate)
-    sound = resample_poly(sound, ratio.numerator, ratio.denominator)
+    sound = scipy.signal.resample_poly(
+      sound, ratio.numerator, ratio.denominator
+    )
   return sound.astype(np.float32)
 
 

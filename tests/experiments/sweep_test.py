@@ -185,6 +185,28 @@ def test_members_with_data_of_their_own_have_them(
   assert_same(newest(member), newest(alone), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('mapped', [False, True])
+def test_microbatches_are_of_each_member(mapped, tmp_path, monkeypatch):
+  """By a discriminator that sees which examples come together."""
+
+  class Centred(nn.Module):
+    @nn.compact
+    def __call__(self, image, label, *, train):
+      x = image.reshape(image.shape[0], -1)
+      return nn.Dense(1, use_bias=False)(x - x.mean(0, keepdims=True))[:, 0]
+
+  monkeypatch.setattr(sys.modules[__name__], 'Discriminator', Centred)
+  whole, parts, members = (tmp_path / x for x in ('whole', 'parts', 'members'))
+  flags = ['tiny', *SMALL, '--steps=2']
+  train.main([*flags, f'--workdir={whole}'])
+  train.main([*flags, f'--workdir={parts}', '--microbatches=2'])
+  play(members, '--seeds=2', '--steps=2', '--microbatches=2', mapped=mapped)
+  member = newest(members / 'seed0')
+  assert_same(member, newest(parts), rtol=1e-5, atol=1e-6)
+  with pytest.raises(AssertionError):
+    assert_same(member, newest(whole), rtol=1e-3)
+
+
 def test_the_same_command_goes_on(swept, tmp_path):
   whole, mapped = swept
   play(tmp_path, *RATES, '--steps=2', mapped=mapped)

@@ -334,6 +334,15 @@ def test_activations_are_computed_again_by_a_flag(whole, tmp_path):
   run(tmp_path, '--steps=3')
 
 
+def test_activations_of_half_the_size_are_computed_again(tmp_path):
+  flags = '--steps=2', '--bfloat16'
+  run(tmp_path / 'kept', *flags)
+  run(tmp_path / 'again', *flags, '--rematerialize')
+  (kept,), (again,) = (lines(tmp_path / name) for name in ('kept', 'again'))
+  for name in ('discriminator/loss', 'generator/loss'):
+    assert again[name] == pytest.approx(kept[name], rel=0.02)
+
+
 def test_microbatches_and_bfloat16_are_a_flag_each(whole, tmp_path, capsys):
   run(tmp_path, '--steps=2', '--microbatches=2', '--bfloat16')
   task = train.build(train.configs.load(tmp_path, train.EXPERIMENTS))

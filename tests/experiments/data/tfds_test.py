@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import threading
 
 import numpy as np
 import pytest
@@ -73,6 +74,22 @@ def test_reads_every_picture_with_its_label_once(tmp_path):
     assert values.dtype == arrays[name].dtype
     np.testing.assert_array_equal(values, arrays[name][rows])
   assert (len(source), source.shape) == (70, (4, 6, 3))
+
+
+def test_larger_pictures_are_decoded_in_threads_in_order(tmp_path):
+  _prepare_pictures('large', tmp_path, _numbered(30, 64, 64))
+  source = tfds_source('large', tmp_path)
+  threads = set()
+
+  def read(rows, reader=source.read):
+    threads.add(threading.get_ident())
+    return reader(rows)
+
+  source.read = read
+  apart = np.concatenate([source[np.array([i])]['image'] for i in range(30)])
+  threads.clear()
+  np.testing.assert_array_equal(source[np.arange(30)]['image'], apart)
+  assert threading.get_ident() not in threads
 
 
 def test_smaller_pictures_lie_in_the_middle_on_zeros(tmp_path):
