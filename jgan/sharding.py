@@ -121,6 +121,18 @@ def mean(tree: PyTree, axis_name: AxisName) -> PyTree:
   return tree if axis_name is None else lax.pmean(tree, axis_name)
 
 
+def gathered(x: Array, axis_name: AxisName) -> Array:
+  """The rows of all devices of `axis_name`, in order; as it is where None.
+
+  For a loss that compares examples: each device then has that of all, whose
+  derivative, averaged by `mean`, is right under pmap and in a shard_map with
+  its replication check on or off.
+  """
+  if axis_name is None:
+    return x
+  return lax.all_gather(x, axis_name, tiled=True)
+
+
 def agreed(tree: PyTree, axis_name: AxisName) -> PyTree:
   """Tells `jax.shard_map` that arrays are equal on all devices already.
 

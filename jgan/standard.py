@@ -408,9 +408,7 @@ class _Game:
 
   def _logits(self, outputs):
     """The logits of the whole batch."""
-    if self.axis_name is None:
-      return outputs['logits']
-    return lax.all_gather(outputs['logits'], self.axis_name, tiled=True)
+    return sharding.gathered(outputs['logits'], self.axis_name)
 
   def _keys(self, key, use, batch):
     return sharding.example_keys(jax.random.fold_in(key, use), batch)

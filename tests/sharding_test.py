@@ -145,6 +145,20 @@ def test_what_varies_already_stays(check_vma):
   np.testing.assert_array_equal(got, [0, 1, 2, 3])
 
 
+@pytest.mark.parametrize('check_vma', [True, False])
+def test_a_loss_of_gathered_rows_has_the_slope_of_the_whole(check_vma):
+  def loss(w, rows):
+    return (rows[:, None] - w * rows[None]).max(1).sum() ** 2
+
+  def slope(w, x):
+    own = sharding.varying(w, 'batch')
+    grad = jax.grad(lambda w: loss(w, sharding.gathered(w * x, 'batch')))(own)
+    return sharding.mean(grad, 'batch')
+
+  whole = jax.grad(lambda w: loss(w, w * jnp.arange(4.0)))(jnp.float32(3))
+  np.testing.assert_allclose(over_devices(slope, check_vma), whole, rtol=1e-6)
+
+
 @pytest.mark.parametrize('dtype', ['float32', 'int32', 'bool'])
 def test_arrays_equal_on_all_devices_are_known_to_be(dtype):
   def equal(w, x):
@@ -186,3 +200,4 @@ def test_without_an_axis_nothing_changes():
   assert sharding.mean(tree, None) is tree
   assert sharding.varying(tree, None) is tree
   assert sharding.agreed(tree, None) is tree
+  assert sharding.gathered(tree['x'], None) is tree['x']

@@ -391,17 +391,17 @@ class _Game:
     """Logits of both domains, of the whole batch: some losses compare them."""
     own = {'params': variables['discriminator']['params']}
     logits = self.discriminator.apply(own, x, y, train=True)
-    return [self._all(each) for each in logits]
+    return [sharding.gathered(each, self.axis_name) for each in logits]
 
   def _shown(self, pool, fakes, batch, key, use):
     """What a discriminator is shown for its fakes, and its pool after that."""
     key = jax.random.fold_in(key, use)
-    keys = self._all(sharding.example_keys(key, batch))
-    keep, slot = jax.vmap(self._draw)(keys)
+    keys = sharding.example_keys(key, batch)
+    keep, slot = jax.vmap(self._draw)(sharding.gathered(keys, self.axis_name))
     shown, kept, count = exchanged(
       pool['fakes'],
       pool['count'],
-      self._all(fakes),
+      sharding.gathered(fakes, self.axis_name),
       keep,
       slot,
       self.axis_name,
@@ -413,12 +413,6 @@ class _Game:
     keys = [jax.random.fold_in(key, i) for i in range(2)]
     keep = jax.random.bernoulli(keys[0])
     return keep, jax.random.randint(keys[1], (), 0, self.pool_size)
-
-  def _all(self, x):
-    """The rows of all devices."""
-    if self.axis_name is None:
-      return x
-    return lax.all_gather(x, self.axis_name, tiled=True)
 
   def _own(self, x, n):
     """This device's n rows of all."""

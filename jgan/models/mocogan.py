@@ -521,9 +521,8 @@ class _Game:
       ),
       strict=True,
     )
-    if self.axis_name is not None:
-      # Losses that compare examples see the whole batch.
-      logits = [lax.all_gather(x, self.axis_name, tiled=True) for x in logits]
+    # Losses that compare examples see the whole batch.
+    logits = [sharding.gathered(x, self.axis_name) for x in logits]
     return *logits, gradients.merged(mutated)
 
   def _discriminate(self, judged):

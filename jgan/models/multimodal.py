@@ -44,7 +44,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax.core import DenyList
-from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -543,8 +542,7 @@ class _Game:
       ),
       strict=True,
     )
-    if self.axis_name is not None:
-      logits = [lax.all_gather(x, self.axis_name, tiled=True) for x in logits]
+    logits = [sharding.gathered(x, self.axis_name) for x in logits]
     return *logits, gradients.merged(mutated)
 
   def _penalty(self, name, variables, batch, key):

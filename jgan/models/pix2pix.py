@@ -28,7 +28,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax.core import DenyList
-from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
@@ -331,13 +330,9 @@ class _Game:
       )
       for y in (batch['y'], fake)
     )
-    return self._all(real), self._all(fake), gradients.merged([one, other])
-
-  def _all(self, logits):
-    """The logits of the whole batch: some losses compare its examples."""
-    if self.axis_name is None:
-      return logits
-    return lax.all_gather(logits, self.axis_name, tiled=True)
+    # Of the whole batch: some losses compare its examples.
+    real, fake = (sharding.gathered(x, self.axis_name) for x in (real, fake))
+    return real, fake, gradients.merged([one, other])
 
   def _pair(self, batch):
     if missing := {'x', 'y'} - set(batch):

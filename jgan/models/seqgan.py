@@ -184,8 +184,9 @@ class _Game(TextGame):
   ) -> LossOutput:
     tokens = self.sample(variables, batch, key)
     values = lax.stop_gradient(self.values(variables, tokens, batch, key))
+    mean = sharding.mean(values.mean(0), self.axis_name)
     told = log_likelihood(self.generator, variables['generator'], tokens)
-    gain = (told * (values - self._mean(values)[None])).sum(1).mean()
+    gain = (told * (values - mean[None])).sum(1).mean()
     reward = values[:, -1].mean()
     loss = lax.stop_gradient(gain - reward) - gain  # minus the reward
     return LossOutput(loss, {}, {'entropy': -told.sum(1).mean()})
@@ -219,10 +220,3 @@ class _Game(TextGame):
     )
     before = rewards[: len(whole)].reshape(n, prefixes, rollouts).mean(2)
     return jnp.concatenate([before, rewards[len(whole) :, None]], 1)
-
-  def _mean(self, x):
-    """Over the examples, of all devices."""
-    mean = x.mean(0)
-    if self.axis_name is None:
-      return mean
-    return lax.all_gather(mean, self.axis_name).mean(0)

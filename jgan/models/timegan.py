@@ -498,9 +498,6 @@ class _Game:
 
   def _mean(self, x, axes=None):
     """Over axes with the examples' among them, hence over all devices."""
-    mean = x.mean(axes)
-    if self.axis_name is None:
-      return mean
-    # Gathered, so that each device has a loss of all examples: with pmean its
-    # derivative would be smaller in a shard_map that checks replication.
-    return lax.all_gather(mean, self.axis_name).mean(0)
+    # Gathered: with pmean the derivative would be smaller in a shard_map that
+    # checks replication.
+    return sharding.gathered(x.mean(axes)[None], self.axis_name).mean(0)
