@@ -95,6 +95,15 @@ def example_keys(key: PRNGKeyArray, batch: PyTree) -> Shaped[Array, 'n ...']:
   )
 
 
+def batch_key(key: PRNGKeyArray, batch: PyTree) -> PRNGKeyArray:
+  """A key for what all examples at hand share, as a module's rng streams do.
+
+  Folded by the first example's number: on each device, and in each part of a
+  batch, another.
+  """
+  return jax.random.fold_in(key, with_index(batch)['index'][0])
+
+
 def typed(key: Keys) -> Keys:
   """New-style keys, also from those of `jax.random.PRNGKey`."""
   if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):

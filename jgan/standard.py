@@ -414,7 +414,6 @@ class _Game:
     return sharding.example_keys(jax.random.fold_in(key, use), batch)
 
   def _rngs(self, key, batch):
-    """One rng for a module's streams, another on each device's examples."""
-    first = sharding.with_index(batch)['index'][0]
+    """One rng for a module's streams."""
     key = jax.random.fold_in(key, _STREAMS)
-    return {'params': jax.random.fold_in(key, first)}
+    return {'params': sharding.batch_key(key, batch)}

@@ -53,6 +53,14 @@ def test_keys_inherit_the_sharding_of_the_index():
   assert keys.sharding.shard_shape(keys.shape) == (2,)
 
 
+def test_the_key_of_a_batch_is_that_of_its_first_example():
+  batch = {'index': jnp.array([7, 0, 3])}
+  shared = data(sharding.batch_key(key(), batch))
+  np.testing.assert_array_equal(
+    shared, data(sharding.example_keys(key(), batch))[0]
+  )
+
+
 def test_given_index_stays():
   index = jnp.array([3, 1, 4, 1])
   assert sharding.with_index({**BARE, 'index': index})['index'] is index

@@ -543,11 +543,9 @@ class _Game:
     return seen.reshape(seen.shape[0] // self.pack, -1)
 
   def _judge(self, variables, batch, key, seen):
-    # On each device another, by the examples that are there.
-    first = sharding.with_index(batch)['index'][0]
     return self.critic.apply(
       variables['discriminator'],
       seen,
       train=True,
-      rngs={'params': jax.random.fold_in(key, first)},
+      rngs={'params': sharding.batch_key(key, batch)},
     )

@@ -367,10 +367,9 @@ class TextGame:
     key: PRNGKeyArray,
   ) -> tuple[Float[Array, 'n'], Float[Array, 'n']]:
     """Logits of the batch's texts and of others, with features dropped."""
-    first = sharding.with_index(batch)['index'][0]  # another on each device
 
     def logits(tokens, use):
-      key_of_use = jax.random.fold_in(jax.random.fold_in(key, use), first)
+      key_of_use = sharding.batch_key(jax.random.fold_in(key, use), batch)
       return self.discriminator.apply(
         variables['discriminator'],
         tokens,

@@ -515,14 +515,12 @@ class _Game:
   def _apply(self, name, module, variables, inputs, batch, key):
     """What a module says, and its collections; `key` for its rng streams."""
     key = jax.random.fold_in(key, [*self.judges, *self.tasks].index(name))
-    # On each device another, by the examples that are there.
-    first = sharding.with_index(batch)['index'][0]
     return module.apply(
       variables[name],
       *inputs,
       train=True,
       mutable=_COLLECTIONS,
-      rngs={'params': jax.random.fold_in(key, first)},
+      rngs={'params': sharding.batch_key(key, batch)},
     )
 
   def _verdicts(self, name, variables, fake, batch, key):
