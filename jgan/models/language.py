@@ -442,10 +442,11 @@ def text_gan(
       f'{game.who}: no filter of widths {widths} fits texts of {game.length}.'
     )
   alone = likelihood_steps + discriminator_steps
-  rate = optax.piecewise_constant_schedule(
-    likelihood_learning_rate,
-    {likelihood_steps: generator_learning_rate / likelihood_learning_rate},
-  )
+
+  def rate(moves):
+    rates = likelihood_learning_rate, generator_learning_rate
+    return jnp.where(moves < likelihood_steps, *rates)
+
   last = Player(
     'generator',
     game.generator_loss,

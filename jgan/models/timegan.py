@@ -243,9 +243,11 @@ def timegan(
     ValueError: if a number is out of its range; from `init`, if the batch's
       series are of another form.
   """
+  latent_dim = features if latent_dim is None else latent_dim
   least = {
     'length': (length, 2),
     'features': (features, 1),
+    'latent_dim': (latent_dim, 1),
     'hidden': (hidden, 1),
     'layers': (layers, 1),
     'generator_moves': (generator_moves, 1),
@@ -261,7 +263,7 @@ def timegan(
     generator=Generator(**shared),
     discriminator=Discriminator(**shared),
     length=length,
-    latent_dim=latent_dim or features,
+    latent_dim=latent_dim,
     gamma=gamma,
     supervised_weight=supervised_weight,
     moments_weight=moments_weight,

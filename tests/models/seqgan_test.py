@@ -74,15 +74,16 @@ def test_phases_follow_each_other():
   assert [p.label for p in game(likelihood_steps=0).players] == [*both]
 
 
-def test_the_rate_changes_with_the_phase():
-  gan = game(likelihood_learning_rate=0.5, generator_learning_rate=0.25)
+@pytest.mark.parametrize('first', [0.5, 0.0])
+def test_the_rate_changes_with_the_phase(first):
+  gan = game(likelihood_learning_rate=first, generator_learning_rate=0.25)
   params = {'x': jnp.zeros(())}
   adam = gan.players[0].optimizer
   state, moved = adam.init(params), []
   for _ in range(4):
     updates, state = adam.update({'x': jnp.ones(())}, state, params)
     moved.append(-float(updates['x']))
-  np.testing.assert_allclose(moved, [0.5, 0.5, 0.25, 0.25], rtol=1e-4)
+  np.testing.assert_allclose(moved, [first, first, 0.25, 0.25], rtol=1e-4)
 
 
 def rewards(variables):

@@ -235,7 +235,8 @@ def test_mistakes_are_named():
     init({'x': SERIES})
   with pytest.raises(ValueError, match=r'got \[4, 5, 1\]'):
     init({'series': SERIES[..., :1]})
-  with pytest.raises(ValueError, match='layers must be 1 or more, got 0'):
-    game(layers=0)
+  for name in ('layers', 'latent_dim'):
+    with pytest.raises(ValueError, match=f'{name} must be 1 or more, got 0'):
+      game(**{name: 0})
   with pytest.raises(ValueError, match='embedding_steps must be 0 or more'):
     game(embedding_steps=-1)
