@@ -223,13 +223,14 @@ def dcgan(
     'dtype': dtype,
     'axis_name': axis_name,
   }
-  rates = learning_rate, discriminator_learning_rate or learning_rate
+  if discriminator_learning_rate is None:
+    discriminator_learning_rate = learning_rate
   return standard_gan(
     Generator(resolution, channels, **shared),
     Discriminator(**shared),
     loss=loss,
-    generator_optimizer=optax.adam(rates[0], b1=b1),
-    discriminator_optimizer=optax.adam(rates[1], b1=b1),
+    generator_optimizer=optax.adam(learning_rate, b1=b1),
+    discriminator_optimizer=optax.adam(discriminator_learning_rate, b1=b1),
     latent=latents.normal(latent_dim),
     n_critic=n_critic,
     ema_decay=ema_decay,

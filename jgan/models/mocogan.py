@@ -322,13 +322,17 @@ def mocogan(
     axis_name=axis_name,
     **numbers,
   )
-  rates = learning_rate, discriminator_learning_rate or learning_rate
-  generator_adam, adam = (optax.adam(rate, b1=b1) for rate in rates)
+  if discriminator_learning_rate is None:
+    discriminator_learning_rate = learning_rate
+  adam = optax.adam(discriminator_learning_rate, b1=b1)
   players = (
     Player('image_discriminator', game.image_loss, adam),
     Player('video_discriminator', game.video_loss, adam),
     Player(
-      'generator', game.generator_loss, generator_adam, ema_decay=ema_decay
+      'generator',
+      game.generator_loss,
+      optax.adam(learning_rate, b1=b1),
+      ema_decay=ema_decay,
     ),
   )
   return GAN(game.init, players, game.sample)

@@ -81,6 +81,20 @@ def test_games_with_its_networks_take_height_and_width(model):
   assert made.shape == (2, 8, 16, 1)
 
 
+@pytest.mark.parametrize('model', [jgan.models.dcgan, jgan.models.mocogan])
+@pytest.mark.parametrize(('rate', 'expected'), [(None, 0.5), (0.0, 0.0)])
+def test_a_rate_of_zero_is_not_the_generators(model, rate, expected):
+  gan = model(8, learning_rate=0.5, discriminator_learning_rate=rate)
+  moved = []
+  for player in gan.players:
+    adam = player.optimizer
+    updates, _ = adam.update(jnp.ones(()), adam.init(jnp.zeros(())))
+    moved.append(-float(updates))
+  *discriminators, generator = moved
+  assert generator == pytest.approx(0.5, rel=1e-4)
+  np.testing.assert_allclose(discriminators, expected, rtol=1e-4)
+
+
 def test_height_is_told_from_width():
   gan = jgan.models.dcgan((8, 16), width=4)
   with pytest.raises(ValueError, match=r'\[8, 16, 1\].*\[16, 8, 1\]'):
