@@ -60,6 +60,20 @@ _GENERATOR = 6  # folded in for its move's calls of the discriminator
 _COLLECTIONS = DenyList(('params', 'intermediates'))
 
 
+def logit_metrics(real_logits: Array, fake_logits: Array) -> dict[str, Array]:
+  """What is logged of a discriminator: where its logits lie, and how well.
+
+  'real_logits' and 'fake_logits', their means, and 'accuracy', the share of
+  pairs in which the real's logit is the larger; it needs no threshold, so it
+  reads alike under every loss.
+  """
+  return {
+    'real_logits': real_logits.mean(),
+    'fake_logits': fake_logits.mean(),
+    'accuracy': (real_logits > fake_logits).mean(),
+  }
+
+
 def standard_gan(
   generator: nn.Module,
   discriminator: nn.Module,
@@ -87,9 +101,7 @@ def standard_gan(
   `n_critic`-th step). Both see the same latents; what else is random in the
   discriminator (dropout, augmentation) is drawn anew for each. Fakes take the
   labels of the batch. Metrics of the discriminator: 'adversarial' (the loss's
-  term), 'penalty', 'auxiliary', 'real_logits' and 'fake_logits' (means),
-  'accuracy' (the share of pairs in which the real's logit is the larger; it
-  needs no threshold, so it reads alike under every loss).
+  term), 'penalty', 'auxiliary', and those of `logit_metrics`.
 
   Args:
     generator: `generator(latent, label, *, train) -> samples`, where latent is
@@ -252,11 +264,7 @@ class _Game:
       before = variables['discriminator']['tracked']
       after = self.tracker.update(before, real_logits, fake_logits)
       mutated = {**mutated, 'tracked': lax.stop_gradient(after)}
-    said = {
-      'real_logits': real_logits.mean(),
-      'fake_logits': fake_logits.mean(),
-      'accuracy': (real_logits > fake_logits).mean(),
-    }
+    said = logit_metrics(real_logits, fake_logits)
     return LossOutput(sum(terms.values()), mutated, {**terms, **said})
 
   def generator_loss(

@@ -47,6 +47,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from jgan import gradients, losses, penalties, sharding
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.layers import BatchNorm, Dropout
+from jgan.standard import logit_metrics
 
 _COLLECTIONS = DenyList(('params', 'intermediates'))
 # What is folded into a move's key.
@@ -432,11 +433,7 @@ class _Game:
       'adversarial': (weight * losses_of_pairs).mean(),
       'penalty': self.penalty_weight * (weight * charged).mean(),
     }
-    said = {
-      'real_logits': real_logits.mean(),
-      'fake_logits': fake_logits.mean(),
-      'accuracy': (real_logits > fake_logits).mean(),
-    }
+    said = logit_metrics(real_logits, fake_logits)
     return LossOutput(sum(terms.values()), {}, {**terms, **said})
 
   def generator_loss(

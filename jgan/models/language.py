@@ -23,6 +23,7 @@ from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.initializers import normal
 from jgan.layers import Dropout, recurrent
 from jgan.losses import AdversarialLoss
+from jgan.standard import logit_metrics
 
 Carry = Any
 """The state of a recurrent cell."""
@@ -352,11 +353,7 @@ class TextGame:
       'adversarial': self.loss.discriminator(real_logits, fake_logits).mean(),
       'penalty': self.l2 / 2 * sum((x**2).sum() for x in last.values()),
     }
-    said = {
-      'real_logits': real_logits.mean(),
-      'fake_logits': fake_logits.mean(),
-      'accuracy': (real_logits > fake_logits).mean(),
-    }
+    said = logit_metrics(real_logits, fake_logits)
     return LossOutput(sum(terms.values()), {}, {**terms, **said})
 
   def judge(

@@ -44,6 +44,7 @@ from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.layers import BatchNorm, one_hot
 from jgan.models.dcgan import Generator as ImageGenerator
 from jgan.models.dcgan import layer_widths
+from jgan.standard import logit_metrics
 
 _normal = initializers.normal(0.02)
 _COLLECTIONS = DenyList(('params', 'intermediates'))
@@ -531,12 +532,8 @@ class _Game:
 
   def _discriminate(self, judged):
     real, fake, mutated = judged
-    said = {
-      'real_logits': real.mean(),
-      'fake_logits': fake.mean(),
-      'accuracy': (real > fake).mean(),
-    }
-    return LossOutput(self.loss.discriminator(real, fake).mean(), mutated, said)
+    loss = self.loss.discriminator(real, fake).mean()
+    return LossOutput(loss, mutated, logit_metrics(real, fake))
 
 
 def _each(label: Int[Array, 'n'] | None, times: int) -> Array | None:

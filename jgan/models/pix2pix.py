@@ -35,6 +35,7 @@ from jgan import gradients, initializers, losses, sharding
 from jgan.convolutions import conv2d
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.layers import BatchNorm, ConvTranspose, InstanceNorm
+from jgan.standard import logit_metrics
 
 Images = Float[Array, 'n h w c']
 
@@ -164,8 +165,7 @@ def pix2pix(
   their translations `[n, resolution, resolution, channels]`, in [-1, 1].
   Samples translate `batch['x']`. Metrics of the generator: 'adversarial' and
   'reconstruction', the mean error before its weight; of the discriminator:
-  'real_logits', 'fake_logits' (means) and 'accuracy', the share of patches in
-  which the real's logit is the larger.
+  `jgan.standard.logit_metrics` of patches.
 
   Args:
     resolution: height and width of both pictures.
@@ -285,12 +285,7 @@ class _Game:
     fake, _ = self._translate(variables, batch, key)
     real, fake, mutated = self._judge(variables, batch, fake)
     loss = self.loss.discriminator(real, fake).mean() / 2
-    said = {
-      'real_logits': real.mean(),
-      'fake_logits': fake.mean(),
-      'accuracy': (real > fake).mean(),
-    }
-    return LossOutput(loss, mutated, said)
+    return LossOutput(loss, mutated, logit_metrics(real, fake))
 
   def generator_loss(
     self,

@@ -50,6 +50,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jgan import sharding
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.layers import recurrent
+from jgan.standard import logit_metrics
 
 _EPSILON = 1e-6  # of the variances whose roots are compared
 
@@ -424,13 +425,8 @@ class _Game:
     of_real, of_fake, of_raw = self._mean(nn.softplus(signs * logits), (0, 2))
     loss = of_real + of_fake + self.gamma * of_raw
     moves = loss > self.threshold
-    real_logits, fake_logits = logits[:, 0], logits[:, 1]
-    said = {
-      'real_logits': real_logits.mean(),
-      'fake_logits': fake_logits.mean(),
-      'accuracy': (real_logits > fake_logits).mean(),
-      'above_threshold': moves.astype(jnp.float32),
-    }
+    said = logit_metrics(logits[:, 0], logits[:, 1])
+    said['above_threshold'] = moves.astype(jnp.float32)
     still = lax.stop_gradient(loss)
     return LossOutput(jnp.where(moves, loss, still), {}, said)
 
