@@ -208,6 +208,7 @@ def test_a_row_moves_the_critic_by_no_more_than_the_clip(private):
 def test_the_private_generators_move_reads_no_row(private):
   gan, state = private
 
+  @jax.jit
   def loss(examples):
     output = gan.players[1].loss(
       state.variables, examples, jax.random.key(1), state.step
