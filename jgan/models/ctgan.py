@@ -22,9 +22,11 @@ a half. Adam at 2e-4 with b1 = .5, weight decay of 1e-6 in the gradients.
 
 Differences: no bias before a normalisation, nor of the critic's values, where
 they have no effect; biases start at 0; reals and fakes of a move have one and
-the same conditions, where the authors' code shuffles those of reals. What
-`modes` of a number stand for is the data's business: experiments/data/tables.py
-also has modes of one exact value, and of a missing one, without a scalar.
+the same conditions, where the authors' code shuffles those of reals; samples
+are made with running statistics, where theirs are with those of their batch.
+What `modes` of a number stand for is the data's business:
+experiments/data/tables.py also has modes of one exact value, and of a missing
+one, without a scalar.
 
 With `privacy` the game is another, in what it must not touch: see `Privacy`.
 """
@@ -302,9 +304,10 @@ def ctgan(
     what is one-hot in the data sums to 1, and the largest entry is the choice.
 
   Raises:
-    ValueError: there is no column, or one without a mode or a value, or a
-      frequency that is not positive; or privacy is asked for packs, or without
-      noise; from `init` and the losses, if the batch does not suit.
+    ValueError: there is no column, or one without a mode or a value; a
+      frequency, the pack or the temperature is not positive; privacy is asked
+      for packs, or without a clip or noise; from `init` and the losses, if the
+      batch does not suit.
   """
   columns = tuple(columns)
   _check(columns, pack, temperature, privacy)

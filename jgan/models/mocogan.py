@@ -19,10 +19,12 @@ has patches; that of clips pads time and halves it from its second layer on,
 where theirs, unpadded, needs 13 frames or more. Categories are not drawn but
 are the data's labels, known to all three players (to the discriminators by
 projection, Miyato and Koyama, 2018), where the paper has the video
-discriminator guess an action and the generator make it legible. Clips are as
-long as those of the batch; to train on parts of longer ones, cut them in the
-data. `stills`, `frame_noise` and `instance_noise` are there for short runs;
-their defaults are the paper's.
+discriminator guess an action and the generator make it legible. The stills are
+of the clips that the video discriminator sees, where the authors draw others,
+and there is none of their weight decay of 1e-5. Clips are as long as those of
+the batch; to train on parts of longer ones, cut them in the data. `stills`,
+`frame_noise` and `instance_noise` are there for short runs; their defaults are
+the paper's.
 """
 
 import dataclasses

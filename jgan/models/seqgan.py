@@ -13,12 +13,15 @@ follows
 The phases are predicates of the step. 'likelihood' and 'generator' are moves of
 one player and share an optimizer, whose rate may change from one to the other.
 
-Differences: from Q its mean over the batch is taken, which leaves the
-direction of the expected gradient and lowers its variance. Texts are completed
-by the generator as it is, as the paper's algorithm has it; the authors' code
-takes an average of it, of decay .8. One logit and its logistic function stand
-for their two and their softmax. A batch is drawn anew in every step, where
-their discriminator sees each of 10,000 samples three times.
+Differences: from Q its mean over the batch is taken, which leaves the direction
+of the expected gradient and lowers its variance. Texts are completed by the
+generator as it is, as the paper's algorithm has it; the authors' code takes an
+average of it, of decay .8. The generator's gradient is a mean over texts and
+unbounded; theirs, a sum, is cut to a norm of 5, and their Adam begins anew in
+the game. All but the embeddings starts as flax's layers do, and the first token
+is told from a learned vector. One logit and its logistic function stand for
+their two and their softmax. A batch is drawn anew in every step, where their
+discriminator sees each of 10,000 samples three times.
 """
 
 import dataclasses
