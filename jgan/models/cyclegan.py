@@ -53,6 +53,8 @@ cycle's weight of 10 is beside these."""
 class Translator(nn.Module):
   """Pictures to pictures in [-1, 1] of the same height and width.
 
+  A side that is no multiple of 4 comes out as the next multiple.
+
   Attributes:
     channels: of the result.
     blocks: residual blocks at a quarter of the resolution.
