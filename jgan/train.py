@@ -63,9 +63,10 @@ def init(
 
   Raises:
     ValueError: if `variables` names an unknown player or differs in structure
-      or shape from what `gan.init` gives, or two moves share a label.
+      or shape from what `gan.init` gives, two moves share a label, or a
+      player's `every` is below 1.
   """
-  _check_labels(gan)
+  _check_players(gan)
   fresh = gan.init(jax.random.fold_in(sharding.typed(key), 0), batch)
   given = variables or {}
   if unknown := set(given) - set(fresh):
@@ -205,7 +206,7 @@ def train_step(
     ValueError: if `moves` names nobody of this GAN, or arrays of the batch
       differ in leading axis.
   """
-  _check_labels(gan)
+  _check_players(gan)
   labels = {player.label for player in gan.players}
   if unknown := set(moves or ()) - labels:
     raise ValueError(
@@ -424,13 +425,19 @@ def _form(tree: PyTree) -> dict[str, str]:
   }
 
 
-def _check_labels(gan: GAN) -> None:
+def _check_players(gan: GAN) -> None:
   labels = [player.label for player in gan.players]
   if len(set(labels)) < len(labels):
     raise ValueError(
       f'GAN: its moves need different labels, got {labels}; give the second '
       'move of a player a `move=`.'
     )
+  for player in gan.players:
+    if not callable(player.every) and player.every < 1:
+      raise ValueError(
+        f'GAN: the {player.label} moves every {player.every} steps; it must be '
+        '1 or more.'
+      )
 
 
 def _count(batches: Any, count: int | None) -> int:
