@@ -151,8 +151,9 @@ def efficacy(tables: Tables, target: str, seed: int) -> dict[str, float]:
 
   Of a target of labels 'f1' and 'accuracy', the means of three models; F1 is
   that of the rarer of two labels, of more labels their mean. Of a target of
-  numbers 'r2'. 'real_...' is the same of models that learned from as many rows
-  of reals.
+  numbers 'r2', NaN where there is none to learn from or none to predict, or all
+  of the latter are the same. 'real_...' is the same of models that learned from
+  as many rows of reals.
 
   Args:
     tables: what is compared.
@@ -209,14 +210,15 @@ def f1(truth: np.ndarray, guessed: np.ndarray) -> float:
 
 def _regressed(learned, tested):
   (inputs, numbers), (test_inputs, truth) = learned, tested
+  if not len(numbers) or not len(truth) or np.ptp(truth) == 0:
+    return {'r2': np.nan}
   test_points = metrics.record_features(test_inputs, inputs)
   points = metrics.record_features(inputs, inputs)
   missed = [
     ((truth - model.fit(points, numbers).predict(test_points)) ** 2).mean()
     for model in _regressors()
   ]
-  spread = truth.var()
-  return {'r2': float(1 - np.mean(missed) / spread) if spread else np.nan}
+  return {'r2': float(1 - np.mean(missed) / truth.var())}
 
 
 def _classifiers():

@@ -23,6 +23,7 @@ makes of 0 something near it), and one for what is missing.
 
 import dataclasses
 import functools
+import math
 import re
 import warnings
 from collections.abc import Sequence
@@ -121,8 +122,8 @@ class Times(NamedTuple):
 
   def parts(self, column: Texts) -> list[np.ndarray]:
     """Numbers of days, of minutes or seconds, or both, float64 `[n]` each."""
-    values = [self._numbers(x) for x in column.values]
-    return list(np.array(values).T[:, column.codes])
+    values = np.array([self._numbers(x) for x in column.values], np.float64)
+    return list(values.T[:, column.codes])
 
   def write(
     self, parts: Sequence[np.ndarray], count: int, rng: np.random.Generator
@@ -592,9 +593,7 @@ def _decimals(present, missing, delimiter):
     and not any('.' in x for x in present)
   )
   plain = [_with_point(x, comma) for x in present]
-  if not all(map(_NUMBER.fullmatch, plain)):
-    return None
-  if not np.isfinite([float(x) for x in plain]).all():
+  if not all(map(_is_number, plain)):
     return None
   places = max(-min(Decimal(x).as_tuple().exponent for x in plain), 0)
   exact = places <= 15 and not any('e' in x.lower() for x in plain)
@@ -631,8 +630,8 @@ def _labels(column: Texts, max_values: int) -> Labels:
 def _check_labels(name, column, forced) -> None:
   """ValueError: texts of so many values are no labels."""
   values = [x for x in column.values if not _is_missing(x)]
-  odd = [x for x in values if not _NUMBER.fullmatch(x.strip())]
-  if not forced and len(odd) < len(values) / 2:
+  odd = [x for x in values if not _is_number(x.strip())]
+  if not forced and len(values) > _FEW and len(odd) < len(values) / 2:
     raise ValueError(
       f'column {name!r}: {odd[0]!r} is no number, though most of its '
       f'{len(values)} values are; correct it, or give --labels or --drop'
@@ -673,6 +672,10 @@ def _parted(rows, layout):
     rows[:, start:end].argmax(1)
     for start, end in zip(code_at, ends, strict=True)
   ]
+
+
+def _is_number(text: str) -> bool:
+  return bool(_NUMBER.fullmatch(text)) and math.isfinite(float(text))
 
 
 def _is_missing(text: str) -> bool:

@@ -96,6 +96,33 @@ def test_numbers_are_predicted_too(encoding):
   assert values(scores(compared(encoding, noise), 'pay', 0))['r2'] < 0.1
 
 
+@pytest.mark.parametrize('emptied', ['train', 'held_out', 'fake'])
+def test_without_a_number_to_predict_there_is_no_score(emptied):
+  def payments(cells):
+    names = [*('ab' * (len(cells) // 2))]
+    return Table({'name': texts(names), 'pay': texts(cells)})
+
+  some = payments([*map(str, range(20)), *[''] * 10])
+  both = Tables(tables.fit(some, np.arange(30)), some, some, some)
+  both = both._replace(**{emptied: payments([''] * 30)})
+  found = table_scores.efficacy(both, 'pay', seed=0)
+  assert np.isnan(found['r2']) == (emptied != 'train')
+  assert np.isnan(found['real_r2']) == (emptied != 'fake')
+
+
+def test_dates_are_numbers_to_the_associations():
+  def orders(months):
+    dates = [f'2024-{month:02}-15' for month in months]
+    numbers = texts([*map(str, range(12))])
+    return Table({'number': numbers, 'when': texts(dates)})
+
+  later, earlier = orders(range(1, 13)), orders(range(12, 0, -1))
+  encoding = tables.fit(later, np.arange(12))
+  found = values(scores(Tables(encoding, later, later, earlier), '', 0))
+  # One correlation is 1, the other -1.
+  assert found['association_difference'] == pytest.approx(2, abs=0.01)
+
+
 def test_a_table_of_one_answer_teaches_that_answer(encoding):
   fake = people(N, 2)
   columns = {**fake.columns, 'rich': texts(['no'] * N)}

@@ -103,6 +103,21 @@ def test_parts_become_the_texts_that_they_were(found, cells):
   assert [*written.array()] == cells
 
 
+def test_times_are_numbers_whether_or_not_some_are_missing():
+  for cells in (['2024-02-28', '2024-03-01'], ['2024-02-28', '']):
+    (days,) = Times('%Y-%m-%d').parts(column(cells))
+    assert days.dtype == np.float64
+    assert days[0] == date(2024, 2, 28).toordinal()
+
+
+def test_few_or_infinite_numbers_are_labels_the_rarest_of_them_one_value():
+  few = kind([*range(8), *range(8)], max_values=5)
+  assert few.values == ('0', '1', '2', '3')
+  assert few.rare == ('4', '5', '6', '7')
+  beyond = [f'{i}e400' for i in range(1, 31)]
+  assert isinstance(kind(beyond * 2, max_values=5), Labels)
+
+
 def test_numbers_are_rounded_to_what_the_data_write():
   numbers = [np.array([0.6, -0.4, 2.5, np.nan])]
   assert [*Decimals(0).write(numbers, 4, None).array()] == ['1', '0', '2', '']
