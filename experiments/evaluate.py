@@ -94,6 +94,8 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
   """
   if bool(arguments.workdir) == bool(arguments.real and arguments.fake):
     raise UserError('give --workdir, or both --real and --fake')
+  if arguments.count < 1:
+    raise UserError(f'--count must be 1 or more, got {arguments.count}')
   run = experiment = None
   if arguments.workdir:
     workdir = Path(arguments.workdir).expanduser()
@@ -314,11 +316,13 @@ def neighbours(
 
 def table(report: Mapping[str, Any]) -> str:
   """The report as text: scores, their intervals, then the protocol."""
-  lines = [
-    f'{name:32} {x["value"]:10.4g}'
-    + ('' if x['low'] is None else f'   [{x["low"]:.4g}, {x["high"]:.4g}]')
-    for name, x in report['scores'].items()
-  ]
+  lines = []
+  for name, x in report['scores'].items():
+    value, low, high = (
+      'none' if x[k] is None else f'{x[k]:.4g}' for k in Score._fields
+    )
+    interval = '' if x['low'] is None else f'   [{low}, {high}]'
+    lines.append(f'{name:32} {value:>10}{interval}')
   lines += ['']
   lines += [
     f'{name:18} {value}'

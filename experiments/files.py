@@ -1,8 +1,9 @@
 """Small files of a workdir, written whole or not at all."""
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,21 @@ def write_text(path: Path, content: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
   """Writes a file, whole or not at all, and makes the folders above it."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f'.{path.name}.part')
-  try:
+  with replacing(path) as part:
     part.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+  """Around the writing of a file whole or not at all, or by several processes.
+
+  Gives the path to write to, in the same folder, which is made if need be. That
+  file takes the place of `path`, unless the body raises.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+  try:
+    yield part
     os.replace(part, path)
   finally:
     part.unlink(missing_ok=True)

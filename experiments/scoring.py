@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from experiments import data, extractors
 from experiments.extractors import Extractor
+from experiments.files import replacing
 from jgan import metrics
 
 EXTRACTORS: Mapping[str, Callable[[], Extractor]] = {
@@ -40,6 +41,7 @@ HIGHER_IS_BETTER = (
   'coverage',
 )
 CHUNK = 100  # pictures that pass the network at a time
+_DAMAGED = OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile
 
 
 def default_extractor(experiment: ModuleType | None) -> str:
@@ -171,15 +173,12 @@ def extract_cached(extractor: Extractor, pictures: Pictures) -> Features:
     try:
       with path.open('rb') as file, np.load(file) as stored:
         return _features(extractor, stored, label)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
       print(f'{path} is damaged ({error}); made anew', file=sys.stderr)
   made = extract(extractor, pictures)
   kept = {name: getattr(made, name) for name in ('features', 'probabilities')}
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f'.{path.name}.{os.getpid()}')
-  with part.open('wb') as file:
+  with replacing(path) as part, part.open('wb') as file:
     np.savez(file, **{k: v for k, v in kept.items() if v is not None})
-  os.replace(part, path)
   return made
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import data, evaluate, sample, scoring, train
+from experiments.scoring import Score
 from jgan import metrics
 
 
@@ -173,6 +174,7 @@ def test_a_neighbour_is_shown_beside_its_fake(digits):
     (['--real={a}', '--fake={tmp}/float.npz'], 'must be uint8'),
     (['--real={a}', '--fake={tmp}/corrupt'], 'corrupt'),
     (['--real={a}', '--fake={b}', '--extractor=vgg'], 'is none of'),
+    (['--real={a}', '--fake={b}', '--count=0'], '--count must be 1 or more'),
     (['--real={a}', '--fake={tmp}/plain.npz', '--classes'], 'needs labels'),
   ],
 )
@@ -196,6 +198,14 @@ def test_what_cannot_be_scored_is_named(
   assert status.value.code == 2
   assert message in capsys.readouterr().err
   assert not (tmp_path / 'evaluation.json').exists()
+
+
+def test_a_score_without_a_value_is_told_as_none():
+  found = {'r2': Score(np.nan), 'f1': Score(0.5, 0.25, 0.75)}
+  told = evaluate.table({'scores': evaluate.finite(found), 'protocol': {}})
+  r2, f1, *_ = told.splitlines()
+  assert r2.split() == ['r2', 'none']
+  assert f1.split() == ['f1', '0.5', '[0.25,', '0.75]']
 
 
 def test_training_scores_itself_and_keeps_the_best(

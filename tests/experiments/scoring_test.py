@@ -140,14 +140,29 @@ def test_the_cache_knows_pictures_by_their_bytes_shape_and_protocol(
   assert path.stem == digest.hexdigest()
 
 
-def test_damaged_features_are_made_anew(arrays, tmp_path, capsys):
+@pytest.mark.parametrize('left', [0, 100])
+def test_damaged_features_are_made_anew(left, arrays, tmp_path, capsys):
   pictures = scoring.Pictures('noise', data.Arrays(arrays))
   first = scoring.extract_cached(EXTRACTOR, pictures)
   [path] = (tmp_path / 'cache').rglob('*.npz')
-  path.write_bytes(path.read_bytes()[:100])
+  path.write_bytes(path.read_bytes()[:left])
   again = scoring.extract_cached(EXTRACTOR, pictures)
   assert f'{path} is damaged' in capsys.readouterr().err
   np.testing.assert_array_equal(first.features, again.features)
+
+
+def test_of_features_that_cannot_be_written_nothing_is_left(
+  arrays, tmp_path, monkeypatch
+):
+  def full(file, **arrays):
+    file.write(b'some of it')
+    raise OSError('no space left')
+
+  monkeypatch.setattr(np, 'savez', full)
+  pictures = scoring.Pictures('noise', data.Arrays(arrays))
+  with pytest.raises(OSError, match='no space left'):
+    scoring.extract_cached(EXTRACTOR, pictures)
+  assert not [x for x in (tmp_path / 'cache').rglob('*') if x.is_file()]
 
 
 @pytest.mark.parametrize('field', ['name', 'sha256', 'resize'])
