@@ -26,6 +26,7 @@ import tyro
 import jgan
 from experiments import data
 from experiments.errors import UserError, building, reported
+from experiments.files import write_bytes
 from experiments.logs import Progress
 from jgan.metrics.digit_classifier import DigitClassifier
 
@@ -183,9 +184,7 @@ def save(target: Path, variables: jgan.Variables) -> bytes:
   flat = flax.traverse_util.flatten_dict(variables, sep='/')
   file = io.BytesIO()
   np.savez(file, **{k: np.asarray(v, np.float16) for k, v in flat.items()})
-  part = target.with_name(f'{target.name}.part')
-  part.write_bytes(file.getvalue())
-  os.replace(part, target)
+  write_bytes(target, file.getvalue())
   return file.getvalue()
 
 

