@@ -21,7 +21,7 @@ import numpy as np
 import jgan
 from experiments import config as base
 from experiments import data, privacy, table_scores, tabular
-from experiments.data import tables
+from experiments.data import row_sampling, tables
 from experiments.data.csv_files import Table
 from experiments.modality import Modality
 from experiments.sampler import Sampler
@@ -193,14 +193,14 @@ def make_data(config: Config) -> data.Source:
       f'{", ".join(sorted(known))}'
     )
   if not config.dp_noise:
-    return tables.TrainingBySampling(parts.rows)
+    return row_sampling.TrainingBySampling(parts.rows)
   if config.delta >= 1 / len(parts.rows):
     raise ValueError(
       f'--delta={config.delta} must be below 1 by the {len(parts.rows)} rows: '
       'at more, giving some rows away would count as private'
     )
   epsilon(config, config.steps)  # refuses what spends too much
-  return tables.PoissonSampling(parts.rows)
+  return row_sampling.PoissonSampling(parts.rows)
 
 
 def make_modality(config: Config) -> Modality:
@@ -214,9 +214,9 @@ def epsilon(config: Config, steps: int) -> float:
   Raises:
     ValueError: as of `experiments.privacy.epsilon`.
   """
-  rate = tables.poisson_rate(len(parted(config).rows), config.batch_size)
+  rate = row_sampling.poisson_rate(len(parted(config).rows), config.batch_size)
   # Where all rows are in every batch they fit into one.
-  overflow = tables.OVERFLOW if rate < 1 else 0.0
+  overflow = row_sampling.OVERFLOW if rate < 1 else 0.0
   return privacy.epsilon(config.dp_noise, rate, steps, config.delta, overflow)
 
 
@@ -255,7 +255,7 @@ def score(config: Config, generate: Sampler, count: int, seed: int) -> Report:
       'noise_multiplier': config.dp_noise,
       'clip': config.dp_clip,
       'sampling': 'Poisson, of rate '
-      f'{tables.poisson_rate(len(parts.rows), config.batch_size):.3g}',
+      f'{row_sampling.poisson_rate(len(parts.rows), config.batch_size):.3g}',
       'neighbours': 'one row more',
       'accountant': 'dp-accounting, privacy loss distributions',
     }

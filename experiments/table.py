@@ -8,7 +8,7 @@
 The second writes samples/seed0.csv: the columns of the file, its categories,
 integers as integers, decimals as many, dates in its format, and missing values
 where the file has them. What a column is, is found out (numbers, times, labels;
-experiments/data/tables.py says how); --labels names columns whose numbers are
+experiments/data/kinds.py says how); --labels names columns whose numbers are
 codes, --drop those to leave out, such as names and other texts of one row each.
 A fifth of the rows is held out for the scores. --dp-noise=2 --pack=1 trains
 with differential privacy (experiments/ctgan.py says what that covers). The

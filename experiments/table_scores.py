@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.data.csv_files import Table
-from experiments.data.tables import Constant, Decimals, Encoding, Labels, Times
+from experiments.data.kinds import Constant, Decimals, Labels, Times
+from experiments.data.tables import Encoding
 from experiments.scoring import Score
 from jgan import metrics
 

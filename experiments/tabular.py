@@ -5,7 +5,8 @@ from PIL import Image, ImageDraw
 
 from experiments import pictures
 from experiments.data.csv_files import Table, csv_bytes
-from experiments.data.tables import Column, Encoded, Encoding, Labels
+from experiments.data.kinds import Labels
+from experiments.data.tables import Column, Encoded, Encoding
 from experiments.modality import Modality, Shown
 
 _COUNT = 500  # rows that a run shows

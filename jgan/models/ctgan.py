@@ -25,7 +25,7 @@ they have no effect; biases start at 0; reals and fakes of a move have one and
 the same conditions, where the authors' code shuffles those of reals; samples
 are made with running statistics, where theirs are with those of their batch.
 What `modes` of a number stand for is the data's business:
-experiments/data/tables.py also has modes of one exact value, and of a missing
+experiments/data/mixtures.py also has modes of one exact value, and of a missing
 one, without a scalar.
 
 With `privacy` the game is another, in what it must not touch: see `Privacy`.

@@ -18,7 +18,7 @@ from experiments import (
   transactions_ctgan,
 )
 from experiments import config as configs
-from experiments.data import Table, batch, csv_bytes, read_csv, tables
+from experiments.data import Table, batch, csv_bytes, read_csv, row_sampling
 from experiments.data.csv_files import texts
 
 SMALL = ('--steps=2', '--batch-size=40', '--width=8', '--latent-dim=4')
@@ -217,7 +217,7 @@ def test_transactions_are_simulated_or_ones_own(path):
   assert csv_bytes(own.table()) == path.read_bytes()
   parts = ctgan.parted(config)
   assert (len(parts.train), len(parts.held_out)) == (240, 60)
-  assert isinstance(ctgan.make_data(config), tables.TrainingBySampling)
+  assert isinstance(ctgan.make_data(config), row_sampling.TrainingBySampling)
 
 
 def test_held_out_rows_are_not_trained_on(path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.data import tables, transactions
-from experiments.data.tables import Decimals, Labels, Times
+from experiments.data.kinds import Decimals, Labels, Times
 
 
 @pytest.fixture(scope='module')

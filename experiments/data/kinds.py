@@ -1,0 +1,296 @@
+"""What a column of a table is, read off its texts, and its texts as numbers.
+
+Each kind has parts for a network, numbers or a category, and writes texts of
+parts:
+
+- `Constant`, one text in every row: no part. It is put back.
+- `Decimals`, where more than ten distinct texts are there and all are numbers:
+  a number, written with as many decimals as the data have, so that integers
+  stay integers. Missing is what the data write for it: nothing, ?, NA, N/A,
+  NaN, null or none. Numbers that begin with zeros, as codes do, are labels.
+- `Times`, where they are dates, times of a day, or both: a number of days, one
+  of minutes or seconds, or one of each.
+- `Labels`, where they are anything else: a category, each text a value of it,
+  that for missing too. Of more than so many values the rarest are one to the
+  network; which of them is written, is drawn by their frequencies.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from experiments.data.csv_files import Texts, texts
+
+_MISSING = frozenset(('', '?', 'na', 'n/a', 'nan', 'null', 'none'))
+_FEW = 10  # numbers of so many distinct texts, or fewer, are labels
+_NUMBER = re.compile(r'[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?')
+_DAYS = ('%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%d/%m/%Y', '%m/%d/%Y')
+_CLOCKS = ('%H:%M', '%H:%M:%S')
+_FORMATS = (
+  *_DAYS,
+  *_CLOCKS,
+  *(f'{day}{t}{clock}' for day in _DAYS for t in ' T' for clock in _CLOCKS),
+)
+
+
+class Constant(NamedTuple):
+  """A column of one text."""
+
+  text: str
+
+  def parts(self, column: Texts) -> list[np.ndarray]:
+    """None: there is nothing to learn."""
+    return []
+
+  def write(
+    self, parts: Sequence[np.ndarray], count: int, rng: np.random.Generator
+  ) -> Texts:
+    return Texts((self.text,), np.zeros(count, np.int32))
+
+
+class Decimals(NamedTuple):
+  """A column of numbers.
+
+  Attributes:
+    places: decimals that are written; None for as many as are needed.
+    comma: decimals stand after a comma, not after a point.
+    missing: the text for a missing value, the most frequent of such.
+  """
+
+  places: int | None
+  comma: bool = False
+  missing: str = ''
+
+  def parts(self, column: Texts) -> list[np.ndarray]:
+    """The numbers, float64 `[n]`, NaN where missing."""
+    values = [
+      np.nan if _is_missing(x) else float(_with_point(x, self.comma))
+      for x in column.values
+    ]
+    return [np.array(values)[column.codes]]
+
+  def write(
+    self, parts: Sequence[np.ndarray], count: int, rng: np.random.Generator
+  ) -> Texts:
+    """Texts of numbers `[count]`."""
+    (numbers,) = parts
+    return texts([self._text(x) for x in numbers.tolist()])
+
+  def _text(self, x):
+    if x != x:
+      return self.missing
+    if self.places is None:
+      written = repr(x)
+    else:
+      # Adding 0 makes 0 of -0.
+      written = f'{round(x, self.places) + 0:.{self.places}f}'
+    return written.replace('.', ',') if self.comma else written
+
+
+class Times(NamedTuple):
+  """A column of dates, of times of a day, or of both.
+
+  Attributes:
+    format: as of `datetime.strptime`.
+    missing: the text for a missing value, the most frequent of such.
+  """
+
+  format: str
+  missing: str = ''
+
+  def parts(self, column: Texts) -> list[np.ndarray]:
+    """Numbers of days, of minutes or seconds, or both, float64 `[n]` each."""
+    values = np.array([self._numbers(x) for x in column.values], np.float64)
+    return list(values.T[:, column.codes])
+
+  def write(
+    self, parts: Sequence[np.ndarray], count: int, rng: np.random.Generator
+  ) -> Texts:
+    """Texts of numbers `[count]`, to the nearest day, minute or second."""
+    rows = zip(*(part.tolist() for part in parts), strict=True)
+    return texts([self._text(row) for row in rows])
+
+  @property
+  def _unit(self):
+    return 1 if '%S' in self.format else 60
+
+  def _numbers(self, text):
+    day, clock = '%d' in self.format, '%H' in self.format
+    if _is_missing(text):
+      return [np.nan] * (day + clock)
+    then = datetime.strptime(text.strip(), self.format)
+    seconds = then.hour * 3600 + then.minute * 60 + then.second
+    return [then.toordinal()] * day + [seconds // self._unit] * clock
+
+  def _text(self, numbers):
+    if any(x != x for x in numbers):
+      return self.missing
+    day = numbers[0] if '%d' in self.format else 1
+    clock = numbers[-1] if '%H' in self.format else 0
+    then = datetime.combine(date.fromordinal(round(day)), time())
+    then += timedelta(seconds=round(clock) * self._unit)
+    return then.strftime(self.format)
+
+
+class Labels(NamedTuple):
+  """A column of categories.
+
+  Attributes:
+    values: the texts that are values to the network, sorted.
+    counts: how often each occurs.
+    rare: the texts that are one value to it, the last, if there are any.
+    rare_counts: how often each of them occurs.
+  """
+
+  values: tuple[str, ...]
+  counts: tuple[int, ...]
+  rare: tuple[str, ...] = ()
+  rare_counts: tuple[int, ...] = ()
+
+  def parts(self, column: Texts) -> list[np.ndarray]:
+    """The values' numbers, int32 `[n]`. KeyError: a text is none of them."""
+    numbers = self.numbers
+    return [np.array([numbers[x] for x in column.values])[column.codes]]
+
+  @property
+  def numbers(self) -> dict[str, int]:
+    """The number of each text's value."""
+    numbers = {text: i for i, text in enumerate(self.values)}
+    return numbers | dict.fromkeys(self.rare, len(self.values))
+
+  def write(
+    self, parts: Sequence[np.ndarray], count: int, rng: np.random.Generator
+  ) -> Texts:
+    """Texts of the values' numbers `[count]`."""
+    (codes,) = parts
+    codes = codes.astype(np.int32)
+    if self.rare:
+      chances = np.array(self.rare_counts) / sum(self.rare_counts)
+      drawn = rng.choice(len(self.rare), len(codes), p=chances)
+      codes = np.where(codes < len(self.values), codes, codes + drawn)
+    return Texts((*self.values, *self.rare), codes.astype(np.int32))
+
+
+Kind: TypeAlias = Constant | Decimals | Times | Labels
+
+
+def kind_of(
+  name: str, column: Texts, delimiter: str, forced: bool, max_values: int
+) -> Kind:
+  """What a column is.
+
+  Args:
+    name: of the column, for errors.
+    column: all of it.
+    delimiter: between columns in its file; decimals after a comma need another.
+    forced: its texts are labels though they may be numbers.
+    max_values: of labels, to the network; 2 or more.
+
+  Raises:
+    ValueError: it is of no kind: most of its texts are there only once, or are
+      numbers while others are not.
+  """
+  if len(column.values) == 1:
+    return Constant(column.values[0])
+  if not forced:
+    present = [x.strip() for x in column.values if not _is_missing(x)]
+    if len(present) > _FEW:
+      missing = _missing_text(column)
+      for kind in (
+        _decimals(present, missing, delimiter),
+        _times(present, missing),
+      ):
+        if kind is not None:
+          return kind
+  if len(column.values) > max_values:
+    _check_labels(name, column, forced)
+  return labels_of(column, max_values)
+
+
+def _decimals(present, missing, delimiter):
+  """What numbers they are, or None if one is none."""
+  comma = (
+    delimiter != ','
+    and any(',' in x for x in present)
+    and not any('.' in x for x in present)
+  )
+  plain = [_with_point(x, comma) for x in present]
+  if not all(map(_is_number, plain)):
+    return None
+  places = max(-min(Decimal(x).as_tuple().exponent for x in plain), 0)
+  exact = places <= 15 and not any('e' in x.lower() for x in plain)
+  return Decimals(places if exact else None, comma, missing)
+
+
+def _times(present, missing):
+  """What times they are, or None if they are of no format, or of several."""
+
+  def is_of(text, form):
+    try:
+      return datetime.strptime(text, form).strftime(form) == text
+    except ValueError:
+      return False
+
+  for form in _FORMATS:
+    if all(is_of(text, form) for text in present):
+      return Times(form, missing)
+  return None
+
+
+def labels_of(column: Texts, max_values: int) -> Labels:
+  """The labels of a column whose texts are some; arguments as of `kind_of`."""
+  counts = np.bincount(column.codes, minlength=len(column.values))
+  order = np.argsort(-counts, kind='stable').tolist()
+  kept = len(order) if len(order) <= max_values else max_values - 1
+  ranked = [
+    sorted((column.values[i], int(counts[i])) for i in part)
+    for part in (order[:kept], order[kept:])
+  ]
+  columns = [tuple(zip(*part, strict=True)) or ((), ()) for part in ranked]
+  return Labels(*columns[0], *columns[1])
+
+
+def _check_labels(name, column, forced) -> None:
+  """ValueError: texts of so many values are no labels."""
+  values = [x for x in column.values if not _is_missing(x)]
+  odd = [x for x in values if not _is_number(x.strip())]
+  if not forced and len(values) > _FEW and len(odd) < len(values) / 2:
+    raise ValueError(
+      f'column {name!r}: {odd[0]!r} is no number, though most of its '
+      f'{len(values)} values are; correct it, or give --labels or --drop'
+    )
+  counts = np.bincount(column.codes)
+  once = int((counts == 1).sum())
+  if once > len(column.codes) / 2:
+    raise ValueError(
+      f'column {name!r}: {once} of {len(column.codes)} rows have a text that '
+      f'no other has, such as {values[0]!r}: there is nothing to learn of such '
+      'names; leave the column out by --drop'
+    )
+
+
+def _is_number(text: str) -> bool:
+  return bool(_NUMBER.fullmatch(text)) and math.isfinite(float(text))
+
+
+def _is_missing(text: str) -> bool:
+  return text.strip().lower() in _MISSING
+
+
+def _missing_text(column: Texts) -> str:
+  """The most frequent text for a missing value; '' where there is none."""
+  counts = np.bincount(column.codes)
+  return max(
+    (x for x in column.values if _is_missing(x)),
+    key=lambda x: counts[column.values.index(x)],
+    default='',
+  )
+
+
+def _with_point(text: str, comma: bool) -> str:
+  return text.replace(',', '.') if comma else text
