@@ -9,9 +9,7 @@ and the protocol.
 import dataclasses
 import functools
 import math
-import os
 import textwrap
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -26,7 +24,7 @@ import tyro
 from tqdm import tqdm
 
 import jgan
-from experiments import data, pictures, runtime
+from experiments import data, pages, pictures, runtime
 from experiments.errors import UserError, building, reported
 from experiments.files import write_json, write_text
 from jgan import augment as augments
@@ -132,9 +130,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     output.mkdir(parents=True, exist_ok=True)
     source = data.digits(_SIDE)
   runtime.prepare()
-  began = time.perf_counter(), time.process_time()
+  began = pages.clocks()
   outcomes = measured(source, asked.seeds, asked.steps)
-  told = protocol(asked, *began)
+  told = protocol(asked, began)
   rows = {str(examples): of.accuracies for examples, of in outcomes.items()}
   content = page(rows, told)
   print(f'{table(rows)}\n\n{differences(rows)}\n\n{told}')
@@ -372,15 +370,11 @@ def table(rows: Accuracies) -> str:
   return _markdown(
     'learned from',
     rows,
-    {name: [_cell(of[name]) for of in rows.values()] for name in ROWS},
+    {
+      name: [pages.mean_and_deviation(of[name], 1) for of in rows.values()]
+      for name in ROWS
+    },
   )
-
-
-def _cell(values):
-  mean = f'{np.mean(values):.1f}'
-  if len(values) == 1:
-    return mean
-  return f'{mean} ± {np.std(values, ddof=1):.1f}'
 
 
 def differences(rows: Accuracies) -> str:
@@ -402,23 +396,15 @@ def _change(values, base):
 
 def _markdown(corner, examples, lines):
   heads = [corner, *(f'{number} a class' for number in examples)]
-  marks = ['---', *['--:'] * len(examples)]
-  cells = [heads, marks, *([name, *of] for name, of in lines.items())]
-  return '\n'.join(f'| {" | ".join(line)} |' for line in cells)
+  return pages.table(heads, ([name, *of] for name, of in lines.items()))
 
 
-def protocol(asked: Arguments, wall: float, cpu: float) -> str:
+def protocol(asked: Arguments, began: pages.Clocks) -> str:
   """How the numbers came about, in a line; the clocks as of the beginning."""
-  minutes = (time.perf_counter() - wall) / 60, (time.process_time() - cpu) / 60
-  cores = os.cpu_count()
-  if hasattr(os, 'sched_getaffinity'):  # those that this process may use
-    cores = len(os.sched_getaffinity(0))
   return (
     f'Seeds 0 to {asked.seeds - 1}; {asked.steps or GAN_STEPS:,} steps of each '
     f'GAN, {asked.steps or CLASSIFIER_STEPS:,} of each classifier. '
-    f'{minutes[0]:.0f} minutes on {cores} core{"s" * (cores > 1)} of '
-    f'{jax.devices()[0].device_kind}, {minutes[1]:.0f} of CPU time; jax '
-    f'{jax.__version__}.'
+    f'{pages.spent(began)}'
   )
 
 
@@ -470,11 +456,11 @@ ones, below, samples of the GAN that learned from them.*
 
 How to read it:
 
-{_items(_reading(seeds))}
+{pages.items(_reading(seeds))}
 
 The protocol:
 
-{_items(_PROTOCOL)}
+{pages.items(_PROTOCOL)}
 """
 
 
@@ -530,19 +516,6 @@ _PROTOCOL = (
 def _listed(numbers):
   *most, last = map(str, numbers)
   return f'{", ".join(most)} and {last}' if most else last
-
-
-def _items(texts):
-  return '\n'.join(
-    textwrap.fill(
-      text,
-      80,
-      initial_indent='- ',
-      subsequent_indent='  ',
-      break_on_hyphens=False,
-    )
-    for text in texts
-  )
 
 
 if __name__ == '__main__':

@@ -9,9 +9,7 @@ writes, docs/mode_coverage.md in the clone, has the table and the protocol.
 import dataclasses
 import functools
 import math
-import os
 import textwrap
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -26,7 +24,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 import jgan
-from experiments import pictures, runtime
+from experiments import pages, pictures, runtime
 from experiments.errors import UserError, building, reported
 from experiments.files import write_json, write_text
 from jgan.metrics import ModeCoverage, mode_coverage
@@ -205,9 +203,9 @@ def main(argv: Sequence[str] | None = None) -> None:
   with building():  # before the training: later it would come too late
     output.mkdir(parents=True, exist_ok=True)
   runtime.prepare()
-  began = time.perf_counter(), time.process_time()
+  began = pages.clocks()
   outcomes = played(asked.seeds, asked.steps)
-  told = protocol(asked, *began)
+  told = protocol(asked, began)
   rows = {
     mixture: {game: fields(of.coverage) for game, of in games.items()}
     for mixture, games in outcomes.items()
@@ -333,7 +331,7 @@ def table(rows: Mapping[str, Mapping[str, Mapping[str, Sequence]]]) -> str:
       'reverse KL',
     )
   ]
-  lines = [['game', *heads], ['---', *['--:'] * len(heads)]]
+  lines = []
   for game in next(iter(rows.values())):
     cells = [
       _cell(values, places)
@@ -341,30 +339,24 @@ def table(rows: Mapping[str, Mapping[str, Mapping[str, Sequence]]]) -> str:
       for values, places in zip(games[game].values(), (1, 3, 3), strict=True)
     ]
     lines.append([game, *cells])
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+  return pages.table(['game', *heads], lines)
 
 
 def _cell(values: Sequence[float | None], places: int) -> str:
   if None in values:
     return 'infinite'
-  mean = f'{np.mean(values):.{places}f}'
-  if len(values) == 1:
-    return mean
-  return f'{mean} ± {np.std(values, ddof=1):.{places}f}'
+  return pages.mean_and_deviation(values, places)
 
 
-def protocol(asked: Arguments, wall: float, cpu: float) -> str:
+def protocol(asked: Arguments, began: pages.Clocks) -> str:
   """How the numbers came about, in a line; the clocks as of the beginning."""
-  minutes = (time.perf_counter() - wall) / 60, (time.process_time() - cpu) / 60
   steps = ', '.join(
     f'{asked.steps or mixture.steps:,} for the {name}'
     for name, mixture in MIXTURES.items()
   )
   return (
     f'Seeds 0 to {asked.seeds - 1}; moves of the generator: {steps}. '
-    f'{minutes[0]:.0f} minutes on {os.cpu_count()} cores of '
-    f'{jax.devices()[0].device_kind}, {minutes[1]:.0f} of CPU time; jax '
-    f'{jax.__version__}.'
+    f'{pages.spent(began)}'
   )
 
 
@@ -398,7 +390,7 @@ def plot(title: str, points: np.ndarray, mixture: Mixture) -> np.ndarray:
 def page(table: str, protocol: str) -> str:
   """The page in Markdown that holds the table."""
   mixtures, games = (
-    '\n'.join(_item(f'{name}: {of.about}.') for name, of in each.items())
+    pages.items(f'{name}: {of.about}.' for name, of in each.items())
     for each in (MIXTURES, GAMES)
   )
   return f"""# Mode coverage
@@ -442,16 +434,6 @@ of other networks and far longer trainings (in PacGAN's published code a
 generator of 4 hidden layers of 400, a discriminator of 3 of 200 maxout units,
 and 400,000 steps): compare with them in kind alone.
 """
-
-
-def _item(text: str) -> str:
-  return textwrap.fill(
-    text,
-    80,
-    initial_indent='- ',
-    subsequent_indent='  ',
-    break_on_hyphens=False,
-  )
 
 
 if __name__ == '__main__':

@@ -25,7 +25,7 @@ import numpy as np
 import tyro
 
 from experiments import config as configs
-from experiments import data, evaluate, runtime, sample, train
+from experiments import data, evaluate, pages, runtime, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.sampler import Sampler
 
@@ -161,12 +161,11 @@ def _scores(workdir: Path) -> dict[str, float | None]:
 def table(rows: Mapping[str, Row]) -> str:
   """The rows in Markdown, each named by the last part of its path."""
   heads = [name.replace('_', ' ') for name in Row._fields]
-  lines = [['run', *heads], ['---', *['--:'] * len(heads)]]
-  lines += [
+  lines = [
     [Path(name).name, *('' if x is None else f'{x:.3g}' for x in row)]
     for name, row in rows.items()
   ]
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+  return pages.table(['run', *heads], lines)
 
 
 if __name__ == '__main__':

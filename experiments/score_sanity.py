@@ -16,7 +16,7 @@ import tyro
 from scipy import ndimage
 from tqdm import tqdm
 
-from experiments import data, runtime, scoring, train
+from experiments import data, pages, runtime, scoring, train
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
 from experiments.scoring import EXTRACTORS, Pictures
@@ -185,11 +185,11 @@ def _features(extractor, pool, positions) -> dict[str, scoring.Features]:
 def table(rows: Rows) -> str:
   """The scores in Markdown, a row for each kind of fakes."""
   names = list(rows['none'])
-  lines = [['fault', *names], ['---', *['--:'] * len(names)]]
-  for fault, row in rows.items():
-    cells = [_cell(row[name]) if name in row else '' for name in names]
-    lines.append([fault, *cells])
-  return '\n'.join(f'| {" | ".join(x)} |' for x in lines).replace('_', ' ')
+  lines = [
+    [fault, *(_cell(row[name]) if name in row else '' for name in names)]
+    for fault, row in rows.items()
+  ]
+  return pages.table(['fault', *names], lines).replace('_', ' ')
 
 
 def _cell(x: float) -> str:

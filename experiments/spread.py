@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from experiments import pages
+
 
 class Spread(NamedTuple):
   """A score over seeds; None where there are too few.
@@ -46,14 +48,12 @@ def table(
       finite for some of them, their number stands beside it in brackets.
   """
   names = list(next(iter(rows.values()))[0])
+  heads = [corner, 'seeds', *(name.replace('_', ' ') for name in names)]
   lines = [
-    [corner, 'seeds', *(name.replace('_', ' ') for name in names)],
-    ['---', *['--:'] * (len(names) + 1)],
+    [label, str(len(of)), *(_cell(x, len(of)) for x in spreads(of).values())]
+    for label, of in rows.items()
   ]
-  for label, found in rows.items():
-    cells = [_cell(x, len(found)) for x in spreads(found).values()]
-    lines.append([label, str(len(found)), *cells])
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+  return pages.table(heads, lines)
 
 
 def _cell(x: Spread, seeds: int) -> str:
