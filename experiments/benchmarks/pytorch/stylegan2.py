@@ -1,5 +1,6 @@
 """The networks of `jgan.models.stylegan2` without labels, and lazy R1."""
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -231,6 +232,38 @@ def discriminator_loss(
   return cross_entropy(discriminator(real), discriminator(fake))
 
 
+def penalty_loss(every: int, discriminator: nn.Module, real: Tensor) -> Tensor:
+  """R1, for as many steps as pass between two of its moves."""
+  real = real.detach().requires_grad_()
+  # A module that is compiled has no second derivatives; its forward is not.
+  logits = discriminator.forward(real).sum()
+  (slope,) = torch.autograd.grad(logits, real, create_graph=True)
+  return every * _GAMMA / 2 * slope.square().sum((1, 2, 3)).mean()
+
+
+def jgan_draws(
+  gan: jgan.GAN, state: jgan.TrainState, batch: jgan.Batch, key: jax.Array
+) -> Draws:
+  """The layers' noise in jgan's step."""
+  key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step)
+  noise = []
+
+  def record(layer, args, kwargs, context):
+    module = context.module
+    if not isinstance(module, LinenSynthesisLayer):
+      return layer(*args, **kwargs)
+    drawn = module.make_rng('noise')
+    y = layer(*args, **kwargs)
+    shape = y.shape[0], *y.shape[1:3], 1
+    noise.append(jax.random.normal(drawn, shape).transpose(0, 3, 1, 2))
+    return y
+
+  generator = next(p for p in gan.players if p.label == 'generator')
+  with linen.intercept_methods(record):
+    generator.loss(state.variables, batch, key, state.step)
+  return {'noise': noise}
+
+
 def game(
   widths: Sequence[int] = (64, 64, 64, 32),
   w_dim: int = 64,
@@ -263,37 +296,9 @@ def game(
   )
   sizes = [4, *(4 << i for i in range(1, len(widths)) for _ in range(2))]
 
-  def penalty_loss(discriminator, real):
-    real = real.detach().requires_grad_()
-    # A module that is compiled has no second derivatives; its forward is not.
-    logits = discriminator.forward(real).sum()
-    (slope,) = torch.autograd.grad(logits, real, create_graph=True)
-    penalty = slope.square().sum((1, 2, 3)).mean()
-    return penalty_every * _GAMMA / 2 * penalty
-
   def draw():
     noise = [torch.randn(batch, 1, size, size) for size in sizes]
     return {'latent': torch.randn(batch, w_dim), 'noise': noise}
-
-  def jgan_draws(state, batch, key):
-    """The layers' noise in jgan's step."""
-    key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step)
-    noise = []
-
-    def record(layer, args, kwargs, context):
-      module = context.module
-      if not isinstance(module, LinenSynthesisLayer):
-        return layer(*args, **kwargs)
-      drawn = module.make_rng('noise')
-      y = layer(*args, **kwargs)
-      shape = y.shape[0], *y.shape[1:3], 1
-      noise.append(jax.random.normal(drawn, shape).transpose(0, 3, 1, 2))
-      return y
-
-    generator = next(p for p in gan.players if p.label == 'generator')
-    with linen.intercept_methods(record):
-      generator.loss(state.variables, batch, key, state.step)
-    return {'noise': noise}
 
   return Game(
     about=f'{resolution}x{resolution}, widths {widths}, w of {w_dim}, R1 every '
@@ -305,8 +310,8 @@ def game(
     discriminator_loss=discriminator_loss,
     generator_loss=non_saturating,
     draw=draw,
-    penalty_loss=penalty_loss,
-    jgan_draws=jgan_draws,
+    penalty_loss=functools.partial(penalty_loss, penalty_every),
+    jgan_draws=functools.partial(jgan_draws, gan),
   )
 
 
