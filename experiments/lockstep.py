@@ -122,16 +122,7 @@ def play(
   run, task, _ = next(iter(members.values()))
   config, start = run.config, int(states[next(iter(members))].step)
   with contextlib.ExitStack() as stack:
-    live = []
-    for i, (name, (run, task, checkpoints)) in enumerate(members.items()):
-      log = stack.enter_context(Log(run.workdir, start))
-      evaluate = config.evaluate_every and train.evaluator(
-        run, task, log, stack
-      )
-      live.append(_Live(name, i, run, task, checkpoints, log, evaluate))
-      if start == 0:
-        train.write_reals(run, task, log)
-        train.write_samples(run, task, states[name], 0, log)
+    live = _opened(members, states, start, stack)
     progress = stack.enter_context(
       Progress(
         config.steps,
@@ -182,6 +173,26 @@ def play(
     print(f'Stopped after step {done}; saved. To go on: the same command.')
     raise SystemExit(128 + hurry)
   return {one.name: program.part(carried, one.index) for one in live}
+
+
+def _opened(
+  members: Mapping[str, Member],
+  states: Mapping[str, jgan.TrainState],
+  start: int,
+  stack: contextlib.ExitStack,
+) -> list[_Live]:
+  """The members with what `stack` closes; pictures of step 0 are written."""
+  live = []
+  for i, (name, (run, task, checkpoints)) in enumerate(members.items()):
+    log = stack.enter_context(Log(run.workdir, start))
+    evaluate = run.config.evaluate_every and train.evaluator(
+      run, task, log, stack
+    )
+    live.append(_Live(name, i, run, task, checkpoints, log, evaluate))
+    if start == 0:
+      train.write_reals(run, task, log)
+      train.write_samples(run, task, states[name], 0, log)
+  return live
 
 
 def _logged(
