@@ -52,9 +52,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-  """Around the writing of a file whole or not at all, or by several processes.
+  """Around the writing of a file: it becomes a whole one, or none.
 
-  Gives the path to write to, in the same folder, which is made if need be. That
+  Gives the path to write to, in the same folder, which is made if need be; that
   file takes the place of `path`, unless the body raises.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
