@@ -6,7 +6,7 @@ the batch, and `axis_name` names the axis over which the parts are numbered
 and averaged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -51,16 +51,25 @@ def batch_size(batch: PyTree) -> Any:
   Raises:
     ValueError: if the batch is empty or its arrays differ in leading axis.
   """
-  sizes = {
-    jax.tree_util.keystr(path): jnp.shape(leaf)[:1]
+  sizes = {  # one path of each, for a list has thousands of scalars
+    jnp.shape(leaf)[:1]: jax.tree_util.keystr(path)
     for path, leaf in jax.tree_util.tree_leaves_with_path(batch)
   }
-  if len(set(sizes.values())) != 1 or () in sizes.values():
+  if len(sizes) != 1 or () in sizes:
     raise ValueError(
       'batch: needs arrays that agree in their leading axis, the examples; '
-      f'got { ({k: v[0] if v else "a scalar" for k, v in sizes.items()}) }.'
+      f'got { ({v: k[0] if k else "a scalar" for k, v in sizes.items()}) }.'
     )
-  return next(iter(sizes.values()))[0]
+  return next(iter(sizes))[0]
+
+
+def check_named(batch: PyTree) -> None:
+  """Raises ValueError where a batch is not a mapping of names to arrays."""
+  if not isinstance(batch, Mapping):
+    raise ValueError(
+      "batch: needs arrays by name, such as {'image': images}; got shapes "
+      f'{jax.tree.map(jnp.shape, batch)}.'
+    )
 
 
 def with_index(batch: PyTree, axis_name: AxisName = None) -> PyTree:
@@ -69,6 +78,7 @@ def with_index(batch: PyTree, axis_name: AxisName = None) -> PyTree:
   An index that the data pipeline supplied stays. Supply one where the batch
   is sharded: keys, and with them latents, inherit the sharding of the index.
   """
+  check_named(batch)
   n = batch_size(batch)
   if 'index' in batch:
     return batch

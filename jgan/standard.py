@@ -147,8 +147,9 @@ def standard_gan(
     A `GAN` with players 'discriminator' and 'generator'.
 
   Raises:
-    ValueError: from `init`, where generator and batch differ in shape; from
-      any use, where the batch lacks the data or does not divide by `pack`.
+    ValueError: from `init`, where generator and batch differ in shape, or the
+      reals are integers; from any use, where the batch lacks the data or does
+      not divide by `pack`.
   """
   game = _Game(
     generator=generator,
@@ -207,7 +208,7 @@ class _Game:
 
   @property
   def lazy(self) -> bool:
-    return self.penalty is not None and self.penalty_every > 1
+    return self.penalty is not None and self.penalty_every != 1
 
   def init(self, key: PRNGKeyArray, batch: Batch) -> dict[str, Variables]:
     keys = [jax.random.fold_in(key, i) for i in range(3)]
@@ -220,6 +221,12 @@ class _Game:
       raise ValueError(
         f'standard_gan: the generator makes {list(fake.shape[1:])}, but '
         f'batch[{self.data!r}] holds examples of {list(real.shape[1:])}.'
+      )
+    if not gradients.is_floating(real):
+      raise ValueError(
+        f'standard_gan: the generator makes {fake.dtype}, but '
+        f'batch[{self.data!r}] holds {real.dtype}; scale the reals to the '
+        "generator's range, pictures by `x / 127.5 - 1`."
       )
     tracked = {'tracked': self.tracker.start} if self.tracker else {}
     seen = self._seen(real, batch, keys[1], tracked)

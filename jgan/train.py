@@ -63,10 +63,11 @@ def init(
 
   Raises:
     ValueError: if `variables` names an unknown player or differs in structure
-      or shape from what `gan.init` gives, two moves share a label, or a
-      player's `every` is below 1.
+      or shape from what `gan.init` gives, two moves share a label, a player
+      moves at no whole number of steps, or the batch does not name its arrays.
   """
   _check_players(gan)
+  sharding.check_named(batch)
   fresh = gan.init(jax.random.fold_in(sharding.typed(key), 0), batch)
   given = variables or {}
   if unknown := set(given) - set(fresh):
@@ -122,7 +123,8 @@ def update(
 
   Raises:
     ValueError: if the loss returns a collection that its player does not have,
-      or one of another structure, shape or dtype.
+      or one of another structure, shape or dtype; or if the player keeps an
+      average and the state has none.
   """
   batch = sharding.with_index(batch, axis_name)
   key = sharding.typed(key)
@@ -203,14 +205,14 @@ def train_step(
     '<label>/moved': 1 where it moved; all are 0 of one who sat out.
 
   Raises:
-    ValueError: if `moves` names nobody of this GAN, or arrays of the batch
-      differ in leading axis.
+    ValueError: if `moves` names nobody of this GAN, or the batch does not name
+      its arrays, or they differ in leading axis.
   """
   _check_players(gan)
   labels = {player.label for player in gan.players}
-  if unknown := set(moves or ()) - labels:
+  if set(moves or ()) - labels:
     raise ValueError(
-      f'train_step: moves {sorted(unknown)} are not among {sorted(labels)}.'
+      f'train_step: moves needs a tuple of {sorted(labels)}, got {moves!r}.'
     )
   batch = sharding.with_index(batch, axis_name)
   run_key = jax.random.fold_in(sharding.typed(key), 1)
@@ -274,7 +276,8 @@ def train_steps(
     if callable(batches):
       batch = batches(first + number)
     else:
-      batch = jax.tree.map(lambda x: x[number], batches)
+      # Arrays of numpy cannot be indexed by a traced number.
+      batch = jax.tree.map(lambda x: jnp.asarray(x)[number], batches)
     return train_step(gan, state, batch, key, moves=who, axis_name=axis_name)
 
   def play(state, start):
@@ -328,6 +331,7 @@ def sample(
   Returns:
     What `gan.sample` makes: for a standard GAN, one array of n samples.
   """
+  sharding.check_named(batch)
   key = jax.random.fold_in(sharding.typed(key), 2)
   return gan.sample(averaged_variables(state), batch, key)
 
@@ -374,6 +378,11 @@ def _averaged(player: Player, state: TrainState, params: PyTree):
     decay = decay(state.step)
   else:
     decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+  if player.name not in state.ema_params:
+    raise ValueError(
+      f'update: the {player.name} keeps an average, but the state has none; '
+      'begin one by `jgan.init(gan, key, batch, state.variables)`.'
+    )
   old = state.ema_params[player.name]
   return {player.name: optax.incremental_update(params, old, 1 - decay)}
 
@@ -433,10 +442,11 @@ def _check_players(gan: GAN) -> None:
       'move of a player a `move=`.'
     )
   for player in gan.players:
-    if not callable(player.every) and player.every < 1:
+    every = player.every
+    if not callable(every) and (every < 1 or every % 1):
       raise ValueError(
-        f'GAN: the {player.label} moves every {player.every} steps; it must be '
-        '1 or more.'
+        f'GAN: {player.label!r} moves every so many steps, which needs a whole '
+        f'number from 1 on or a function of the step; got {every}.'
       )
 
 

@@ -85,12 +85,19 @@ def test_missing_index_counts_over_the_devices():
     ({'x': jnp.zeros((4, 2)), 'y': jnp.zeros(3)}, r"\['x'\].*4.*\['y'\].*3"),
     ({'x': jnp.zeros(4), 'y': jnp.zeros(())}, r"\['y'\].*a scalar"),
     ({'x': jnp.zeros(())}, 'a scalar'),
+    ({'x': [[0.0] * 2] * 9}, r"got \{\"\['x'\]\[8\]\[1\]\": 'a scalar'\}"),
   ],
 )
 def test_batches_that_disagree_are_refused(batch, message):
   with pytest.raises(ValueError, match=message):
     sharding.batch_size(batch)
   with pytest.raises(ValueError, match='agree in their leading axis'):
+    sharding.with_index(batch)
+
+
+@pytest.mark.parametrize('batch', [np.zeros((4, 2)), (np.zeros(4), None), 16])
+def test_arrays_without_names_are_refused(batch):
+  with pytest.raises(ValueError, match=r'needs arrays by name.*got shapes'):
     sharding.with_index(batch)
 
 

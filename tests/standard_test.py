@@ -298,6 +298,12 @@ def test_lazy_penalty_is_a_heavier_move_of_the_same_player():
   )
 
 
+def test_penalty_every_no_step_is_refused():
+  gan = game(penalty=lambda *arguments: X[:, 0], penalty_every=0)
+  with pytest.raises(ValueError, match=r"'penalty' moves every.*got 0"):
+    jgan.init(gan, key(), batch())
+
+
 def test_critic_moves_more_often():
   gan = game(n_critic=3)
   assert [len(jgan.moves(gan, step)) for step in range(6)] == [1, 1, 2] * 2
@@ -571,6 +577,12 @@ def test_samples_of_another_shape_are_refused():
   )
   with pytest.raises(ValueError, match=message):
     jgan.init(game(), key(), batch(x=np.zeros((N, 5), 'float32')))
+
+
+def test_integers_in_place_of_reals_are_refused():
+  message = r"makes float32, but batch\['x'\] holds uint8; scale the reals"
+  with pytest.raises(ValueError, match=message):
+    jgan.init(game(), key(), batch(x=X.astype('uint8')))
 
 
 @pytest.mark.parametrize('axis_name', ['batch', None])

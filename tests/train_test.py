@@ -434,7 +434,7 @@ def test_errors_say_who_needed_and_got():
   wrong = {'generator': {'params': {'dense': {'bias': jnp.zeros(3)}}}}
   with pytest.raises(ValueError, match=r'needs .*got .*arrays differ'):
     jgan.init(plain(), key(), games.batch(), wrong)
-  with pytest.raises(ValueError, match=r"'critic'.*not among"):
+  with pytest.raises(ValueError, match=r"'generator'\], got \('critic',\)"):
     jgan.train_step(plain(), state, games.batch(), key(), moves=('critic',))
   ragged = {**games.batch(), 'label': jnp.zeros(3, int)}
   with pytest.raises(ValueError, match='agree in their leading axis'):
@@ -449,6 +449,24 @@ def test_errors_say_who_needed_and_got():
     jgan.init(never, key(), games.batch())
   with pytest.raises(ValueError, match='`count` is needed'):
     jgan.train_steps(plain(), state, lambda step: games.batch(), key())
+  averaging = games.game(ema_decay=0.9)
+  bare = state._replace(ema_params={})
+  with pytest.raises(ValueError, match=r'the generator keeps.*jgan\.init\('):
+    jgan.train_step(averaging, bare, games.batch(), key())
+
+
+@pytest.mark.parametrize('every', [0, -1, 2.5])
+def test_players_move_every_whole_number_of_steps(every):
+  first, last = plain().players
+  gan = plain()._replace(players=(first, last._replace(every=every)))
+  with pytest.raises(ValueError, match=f"'generator' moves.*got {every}"):
+    jgan.init(gan, key(), games.batch())
+
+
+def test_train_steps_takes_arrays_of_numpy_uncompiled():
+  stacked = jax.tree.map(lambda *xs: np.stack(xs), *batches()[:2])
+  state, _ = jgan.train_steps(plain(), start(), stacked, key(), unroll=False)
+  assert int(state.step) == 2
 
 
 @pytest.mark.parametrize(
