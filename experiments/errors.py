@@ -1,6 +1,7 @@
 """A user's mistakes: told in a line and an exit status, without a traceback."""
 
 import contextlib
+import errno
 import sys
 from collections.abc import Iterator
 
@@ -13,12 +14,21 @@ class UserError(Exception):
 def reported() -> Iterator[None]:
   """Prints a UserError to stderr as `error: ...` and exits with status 2.
 
-  Around the body of a command, or as a decorator: `@reported()`.
+  A full disk likewise. Around the body of a command, or as a decorator:
+  `@reported()`.
   """
   try:
     yield
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
+    raise SystemExit(2) from error
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    print(
+      f'error: {error.strerror}; make room, then give the same command again',
+      file=sys.stderr,
+    )
     raise SystemExit(2) from error
 
 

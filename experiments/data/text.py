@@ -115,6 +115,9 @@ def _lines(path: str | os.PathLike) -> Sequence[str]:
   """The lines of a file that are not blank."""
   if not os.fspath(path):
     raise FileNotFoundError('text: needs the path of a file, a text a line.')
+  path = os.path.expanduser(path)  # a shell leaves the ~ of --path=~/texts
+  if not os.path.isfile(path):
+    raise FileNotFoundError(f'text: there is no file {path}.')
   with open(path, 'rb') as file:
     content = file.read()
   try:

@@ -1,6 +1,7 @@
 """Tests of the command line, of config.json, and of how mistakes are told."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -505,9 +506,21 @@ def test_reported_prints_one_line_and_exits_with_two(capsys):
     assert err.count('\n') == 1
 
 
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
+def test_reported_tells_a_full_disk_in_a_line(number, capsys):
+  with pytest.raises(SystemExit) as stopped, errors.reported():
+    raise OSError(number, os.strerror(number))
+  assert stopped.value.code == 2
+  err = capsys.readouterr().err
+  assert err.startswith(f'error: {os.strerror(number)}; make room')
+  assert err.count('\n') == 1
+
+
 def test_reported_leaves_other_errors_alone():
   with pytest.raises(ValueError, match='a bug'), errors.reported():
     raise ValueError('a bug')
+  with pytest.raises(PermissionError), errors.reported():
+    raise PermissionError(errno.EACCES, 'a bug')
 
 
 @pytest.mark.parametrize('kind', [ValueError, FileNotFoundError])

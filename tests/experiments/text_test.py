@@ -234,6 +234,18 @@ def test_mistakes_are_told_in_a_line(content, message, tmp_path, capsys):
   assert not workdir.exists()
 
 
+@pytest.mark.parametrize('path', ['~/none.txt', '~'])
+def test_a_missing_file_is_told_with_its_home(
+  path, tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  with pytest.raises(SystemExit) as exit:
+    train.main(['text', f'--workdir={tmp_path / "run"}', f'--path={path}'])
+  assert exit.value.code == 2
+  found = path.replace('~', str(tmp_path))
+  assert f'text: there is no file {found}.' in capsys.readouterr().err
+
+
 def test_a_missing_path_is_told(tmp_path, capsys):
   with pytest.raises(SystemExit):
     train.main(['text', f'--workdir={tmp_path / "run"}'])
