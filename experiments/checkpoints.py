@@ -17,6 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.errors import UserError
+
 PyTree = Any
 
 
@@ -136,13 +138,13 @@ class Checkpoints(contextlib.AbstractContextManager):
     self._forget([later for later in self.steps() if later > step])
 
   def wait(self) -> None:
-    """Returns when all that was saved is on disk. OSError: it could not be."""
+    """Returns when all saved is on disk. UserError: it could not be."""
     if self._manager is None:
       return
     try:
       self._manager.wait_until_finished()
     except Exception as error:
-      raise OSError(
+      raise UserError(
         f'No checkpoint could be written to {self._directory}:'
         f' {_line(error)}. The last good one is of step'
         f' {max(self.steps(), default=None)}.'

@@ -10,8 +10,41 @@ from typing import Any
 import jax
 
 import jgan
+from experiments.errors import UserError
+
+try:
+  import fcntl
+except ImportError:  # Windows has none
+  fcntl = None
 
 _BATCH = 'batch.json'
+
+
+@contextlib.contextmanager
+def alone(workdir: Path) -> Iterator[None]:
+  """Keeps other runs out of a workdir. UserError: one is in it.
+
+  The lock goes with the process, however it ends. Systems and file systems
+  without locks keep nobody out.
+  """
+  if fcntl is None:
+    yield
+    return
+  folder = os.open(workdir, os.O_RDONLY)
+  try:
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    os.close(folder)
+    raise UserError(
+      f'another run is training in {workdir}; stop it first, or give another '
+      '--workdir'
+    ) from error
+  except OSError:  # no locks there
+    pass
+  try:
+    yield
+  finally:
+    os.close(folder)
 
 
 def write_batch(workdir: Path, batch: jgan.Batch) -> None:

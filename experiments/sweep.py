@@ -164,8 +164,10 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
     }
     program = playing and program_of(asked, playing, mapped)
     configs.writable(asked.workdir)
+    stack.enter_context(alone(asked.workdir))
     for member in members.values():
       configs.save(member.run)
+      stack.enter_context(alone(member.run.workdir))
       write_batch(member.run.workdir, member.task.form)
     if playing:
       steps = next(iter(playing.values())).run.config.steps

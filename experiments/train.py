@@ -88,7 +88,7 @@ from experiments.dispatch import (
 )
 from experiments.errors import UserError, building, reported
 from experiments.feed import feed, put
-from experiments.files import write_batch, write_json
+from experiments.files import alone, write_batch, write_json
 from experiments.logs import Log, Progress, Stopwatch, write_metrics
 from experiments.sampler import Sampler, Samples
 
@@ -228,6 +228,7 @@ def train(run: configs.Run) -> jgan.TrainState:
     workdir = stack.enter_context(processes.own_workdir(run.workdir))
     run = run._replace(workdir=workdir)
     configs.writable(workdir)
+    stack.enter_context(alone(workdir))
     stopped = stack.enter_context(processes.stop_signals())
     checkpoints = stack.enter_context(
       Checkpoints(workdir / 'checkpoints', config.keep)

@@ -359,6 +359,7 @@ FULL = """
 import resource, signal, sys
 import jax
 from experiments.checkpoints import Checkpoints
+from experiments.errors import UserError
 state = {'w': jax.random.normal(jax.random.key(0), (64, 64))}
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Checkpoints(sys.argv[1], keep=2) as checkpoints:
@@ -368,7 +369,7 @@ with Checkpoints(sys.argv[1], keep=2) as checkpoints:
   checkpoints.save(2, state)
   try:
     checkpoints.wait()
-  except OSError as error:
+  except UserError as error:
     print(error)
 """
 KILLED = """

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
   EventAccumulator,
 )
 
-from experiments import sample, train
+from experiments import files, sample, train
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures('one_device')
@@ -126,6 +126,18 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
   assert f'{tmp_path / "checkpoints" / "8"} is damaged' in captured.err
   assert 'from step 4' in captured.out
   assert arrays(tmp_path) == arrays(whole)
+
+
+def test_a_second_run_in_a_workdir_is_refused(tmp_path, capsys):
+  with files.alone(tmp_path):
+    with pytest.raises(SystemExit) as exit:
+      run(tmp_path, '--steps=1')
+    assert exit.value.code == 2
+    assert f'another run is training in {tmp_path}' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+  run(tmp_path, '--steps=1')
+  with files.alone(tmp_path):
+    pass
 
 
 def test_a_run_of_other_numbers_is_refused(whole, capsys):
