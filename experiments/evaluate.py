@@ -10,6 +10,7 @@ compressed npz files.
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -119,6 +120,12 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
   of_real, of_fake = extract_cached(extractor, real), extract(extractor, fake)
   of_held_out = held_out and extract_cached(extractor, held_out)
   found = scores(of_real, of_fake, of_held_out, resamples=arguments.resamples)
+  if 'frechet_distance' not in found:
+    print(
+      'No Frechet distance: it needs as many pictures as features, '
+      f'{of_real.features.shape[1]}; kernel_distance does with fewer.',
+      file=sys.stderr,
+    )
   if arguments.classes:
     found |= class_distances(of_real, of_fake)
   if extractor.counts_modes:

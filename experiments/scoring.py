@@ -260,9 +260,10 @@ def scores(
     resamples: halves of the samples for each interval; 0 for no intervals.
 
   Returns:
-    By name: 'frechet_distance', 'kernel_distance', 'precision', 'recall',
-    'density', 'coverage', with classes 'inception_score', and with held-out
-    reals 'memorisation_ratio', 'memorisation_share' and 'memorisation_z'.
+    By name: 'kernel_distance', 'precision', 'recall', 'density', 'coverage', of
+    enough of both (`has_covariance`) 'frechet_distance', with classes
+    'inception_score', and with held-out reals 'memorisation_ratio',
+    'memorisation_share' and 'memorisation_z'.
 
   Raises:
     ValueError: there are too few samples, features that are not finite, or
@@ -272,14 +273,15 @@ def scores(
   sizes = len(real.features), len(fake.features)
   subset = min(1000, *(size // 2 for size in sizes))  # halves have as many
   sets = real.features, fake.features
-  # A covariance needs as many samples as dimensions, also of halves.
-  enough = min(sizes) // 2 >= real.features.shape[1]
-  found = _with_interval(
-    'frechet_distance',
-    metrics.frechet_distance,
-    *sets,
-    resamples=resamples if enough else 0,
-  )
+  found = {}
+  if has_covariance(real) and has_covariance(fake):
+    halves = min(sizes) // 2 >= real.features.shape[1]  # have one too
+    found |= _with_interval(
+      'frechet_distance',
+      metrics.frechet_distance,
+      *sets,
+      resamples=resamples if halves else 0,
+    )
   found |= _with_interval(
     'kernel_distance',
     lambda *x: metrics.kernel_distance(*x, subset_size=subset).mean,
@@ -304,6 +306,12 @@ def scores(
       resamples=resamples,
     )
   return found
+
+
+def has_covariance(of: Features) -> bool:
+  """Whether they are as many as dimensions, as the Frechet distance needs."""
+  count, dimensions = of.features.shape
+  return count >= dimensions
 
 
 def _check_same(*sets: Features) -> None:

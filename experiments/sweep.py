@@ -45,7 +45,7 @@ from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
 from experiments.errors import UserError, reported
 from experiments.feed import same
-from experiments.files import write_batch, write_json, write_text
+from experiments.files import alone, write_batch, write_json, write_text
 from experiments.lockstep import Member
 from experiments.signals import stop_signals
 

@@ -435,6 +435,13 @@ def scorer(
     reals = scoring.Pictures(f'data of {run.name}', task.source)
     reals = scoring.picked(reals, SCORED, seed)
     real = scoring.extract_cached(extractor, reals)
+  by = run.config.evaluate_every and run.config.best_by
+  if by == 'frechet_distance' and not scoring.has_covariance(real):
+    count, features = real.features.shape
+    raise UserError(
+      f'--best-by={by} needs {features} pictures, as many as the extractor has '
+      f'features; there are {count}. Give --best-by=kernel_distance.'
+    )
 
   def score(generate):
     samples = scoring.Pictures('samples', Samples(generate, SCORED, seed))

@@ -269,6 +269,9 @@ def train_steps(
       f'train_steps: {count} steps are no multiple of the cycle of '
       f'{len(cycle)} moves.'
     )
+  if not callable(batches):
+    # Arrays of numpy cannot be indexed by a traced number.
+    batches = jax.tree.map(jnp.asarray, batches)
   straight = jax.default_backend() == 'cpu' if unroll is None else unroll
   first = state.step
 
@@ -276,8 +279,7 @@ def train_steps(
     if callable(batches):
       batch = batches(first + number)
     else:
-      # Arrays of numpy cannot be indexed by a traced number.
-      batch = jax.tree.map(lambda x: jnp.asarray(x)[number], batches)
+      batch = jax.tree.map(lambda x: x[number], batches)
     return train_step(gan, state, batch, key, moves=who, axis_name=axis_name)
 
   def play(state, start):

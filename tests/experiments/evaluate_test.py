@@ -1,6 +1,7 @@
 """Scores with their protocol, of runs and of anybody's pictures."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -239,6 +240,31 @@ def test_training_scores_itself_and_keeps_the_best(
   assert report['protocol']['fake'].endswith(
     f'step {best["step"]}, averaged params'
   )
+
+
+def test_of_few_pictures_there_is_no_frechet_distance(
+  files, digits, tmp_path, capsys, monkeypatch
+):
+  few = {name: array[:40] for name, array in digits[1].items()}
+  np.savez(tmp_path / 'few.npz', **few)
+  words = f'--real={files[0]}', f'--fake={tmp_path / "few.npz"}'
+  run(*words, f'--output={tmp_path}', *COMMON)
+  assert (
+    'No Frechet distance: it needs as many pictures as'
+    in capsys.readouterr().err
+  )
+  found = json.loads((tmp_path / 'evaluation.json').read_text())['scores']
+  expected = {*scoring.LOWER_IS_BETTER, *scoring.HIGHER_IS_BETTER}
+  assert set(found) == expected - {'frechet_distance'}
+  monkeypatch.setattr(train, 'SCORED', 40)
+  flags = [f'--workdir={tmp_path / "run"}', '--steps=1', '--width=4']
+  flags += ['--batch-size=8', '--evaluate-every=1']
+  with pytest.raises(SystemExit):
+    train.main(flags)
+  message = r'frechet_distance needs \d+ pictures.*there are 40\. Give'
+  assert re.search(message, capsys.readouterr().err)
+  train.main([*flags, '--best-by=kernel_distance'])
+  assert 'kernel_distance' in (tmp_path / 'run' / 'best.json').read_text()
 
 
 def test_an_unknown_score_is_named_before_anything_is_written(tmp_path, capsys):

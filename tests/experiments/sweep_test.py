@@ -19,6 +19,7 @@ from experiments import (
   config,
   data,
   ensemble,
+  files,
   sample,
   scoring,
   spread,
@@ -274,6 +275,19 @@ def test_more_seeds_join_those_that_are_finished(tmp_path):
   assert_same(newest(tmp_path / 'seed0'), before, rtol=0)
   scores = json.loads((tmp_path / 'scores.json').read_text())
   assert set(scores['members']) == {'seed0', 'seed1', 'seed2'}
+
+
+@pytest.mark.parametrize('taken', ['', 'seed0'])
+def test_a_second_run_in_a_workdir_is_refused(taken, tmp_path):
+  play(tmp_path, '--seeds=1', '--steps=1')
+  before = (tmp_path / 'scores.json').read_bytes()
+  with (
+    files.alone(tmp_path / taken),
+    pytest.raises(UserError, match=f'another run is training in .*{taken}'),
+  ):
+    play(tmp_path, '--seeds=1', '--steps=2')
+  assert newest(tmp_path / 'seed0')[0] == 1
+  assert (tmp_path / 'scores.json').read_bytes() == before
 
 
 def test_a_signal_saves_all(tmp_path, monkeypatch, capsys):
