@@ -66,7 +66,8 @@ def next_moves(
   """Who moves, by game, in the next dispatch: of several steps, or of one.
 
   Several are whole cycles of moves from the beginning of one, so that they are
-  one program, and end no later than anything else is due.
+  one program, and end no later than anything else is due. Of cycles that are
+  longer than a dispatch may be, steps go one by one.
   """
   often = [
     config.log_every,
@@ -77,8 +78,8 @@ def next_moves(
   due = min(config.steps, *(step + every - step % every for every in often))
   length = cycle_length([player for gan in gans for player in gan.players])
   cycle = length or 1
-  count = -(-dispatched(config) // cycle) * cycle
-  if step % cycle == 0 and step + count <= due:
+  count = dispatched(config) // cycle * cycle
+  if count > 1 and step % cycle == 0 and step + count <= due:
     several = [_moves(gan, range(step, step + count)) for gan in gans]
     if length or all(len(set(moves)) == 1 for moves in several):
       return tuple(several)
@@ -90,7 +91,7 @@ def _moves(gan: jgan.GAN, steps: Iterable[int]) -> Moves:
 
 
 def dispatched(config: configs.Config) -> int:
-  """Steps in a dispatch, whole cycles of moves apart; see --steps-per-dispatch.
+  """The most steps in a dispatch; see --steps-per-dispatch.
 
   By default one on a CPU: in a loop its kernel gradients would be slow, and
   without one the program would take longer to compile.

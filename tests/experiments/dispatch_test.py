@@ -23,16 +23,17 @@ def test_dispatches_are_whole_cycles_and_end_when_something_is_due():
       step += found[-1]
     return found
 
-  assert lengths(1, 0) == [1] * 20  # on a CPU
+  assert lengths(1, 0) == lengths(3, 0) == [1] * 20  # on a CPU
   assert lengths(1, 8) == [8, 8, 1, 1, 1, 1]
-  assert lengths(3, 4) == [6, 6, 6, 1, 1]
+  assert lengths(3, 4) == [3, 3, 3, 3, 3, 3, 1, 1]
+  assert lengths(3, 2) == [1] * 20
   assert lengths(1, 8, log_every=10) == [8, 1, 1, 8, 1, 1]
   assert lengths(1, 6, evaluate_every=10) == [6, 1, 1, 1, 1] * 2
   phases = [7, 1, 1, 7, 1, 1, 1, 1]
   assert lengths(lambda step: step >= 9, 7) == phases
   moves = [(), (), ('a',)]
   gan = jgan.GAN(None, (jgan.Player('a', None, None, 3),), None)
-  config = configs.Config(steps=20, batch_size=1, steps_per_dispatch=4)
+  config = configs.Config(steps=20, batch_size=1, steps_per_dispatch=7)
   assert dispatch.next_moves([gan], config, 6) == (tuple(moves * 2),)
 
 
