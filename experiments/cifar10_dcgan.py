@@ -1,8 +1,15 @@
 """DCGAN on CIFAR-10, from tensorflow-datasets, with or without labels.
 
-Score and time: not measured here. Published for such a network: FID 48.29
-(PyTorch-StudioGAN, 200,000 steps, Inception, 50,000 samples against the train
-split).
+Measured here on one CPU core (jax 0.10.2), a narrower and shorter run without
+labels (--width=32 --steps=10000 --ema-decay=.999, 13 minutes of CPU time): a
+Frechet distance of 90 (95%: 87 to 94) in EfficientNet-lite0's features,
+precision .70, recall .006, by `python -m experiments.evaluate
+--real=cifar10:train --fake=WORKDIR --count=5000 --resamples=3`; animals, cars
+and ships by their outlines, without detail. At full width and length not
+measured here.
+
+Published for such a network: FID 48.29 (PyTorch-StudioGAN, 200,000 steps,
+Inception, 50,000 samples against the train split).
 """
 
 import dataclasses
