@@ -91,13 +91,17 @@ def _moves(gan: jgan.GAN, steps: Iterable[int]) -> Moves:
 
 
 def dispatched(config: configs.Config) -> int:
-  """The most steps in a dispatch; see --steps-per-dispatch.
+  """The most steps in a dispatch; see --steps-per-dispatch."""
+  return config.steps_per_dispatch or by_default()
 
-  By default one on a CPU: in a loop its kernel gradients would be slow, and
-  without one the program would take longer to compile.
+
+def by_default() -> int:
+  """The most steps in a dispatch where no number is asked for.
+
+  One on a CPU: in a loop its kernel gradients would be slow, and without one
+  the program would take longer to compile.
   """
-  by_default = 1 if jax.default_backend() == 'cpu' else 10
-  return config.steps_per_dispatch or by_default
+  return 1 if jax.default_backend() == 'cpu' else 10
 
 
 def cycle_length(players: Sequence[jgan.Player]) -> int | None:

@@ -2,9 +2,10 @@
 
 Measured here on one CPU core (jax 0.10.2), half as long as the default
 (--steps=15000, 13 minutes of CPU time): a Frechet distance of 2.9 (95%: 2.8 to
-3.0) in the digit classifier's features, precision .74, recall .60, by `python -m
-experiments.evaluate --workdir=WORKDIR --count=5000 --resamples=3`. In the grid
-most digits are legible, under specks of grey. At full length not measured here.
+3.0) in the digit classifier's features, precision .74, recall .60, by
+`python -m experiments.evaluate --workdir=WORKDIR --count=5000 --resamples=3`.
+In the grid most digits are legible, under specks of grey. At full length not
+measured here.
 Goodfellow et al. scored by Parzen windows, which are no longer used.
 """
 

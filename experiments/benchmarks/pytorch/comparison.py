@@ -24,6 +24,7 @@ from tqdm import tqdm
 import jgan
 from experiments.benchmarks.pytorch import (
   dcgan,
+  device,
   gru,
   mlp,
   parity,
@@ -51,7 +52,8 @@ GAMES: Mapping[str, tuple[Callable[[], Game], Callable[[], Game]]] = {
 
 _COMPILED = (
   'Compiled are the networks, but for the second derivatives of penalties, '
-  'which torch.compile does not take. The ratio is of the way with the *.'
+  'which torch.compile does not take; on a GPU each step is a CUDA graph '
+  'besides. The ratio is of the way with the *.'
 )
 _TURN, _PART = 0.5, 0.2  # seconds of jgan's in a turn
 _PART_TURNS = 5
@@ -109,15 +111,14 @@ def compare(
     raise UserError(f'--turns={turns}: an interval needs at least 2')
   if steps is not None and steps < 1:
     raise UserError(f'--steps={steps}: at least 1 is needed')
-  check_backend('torch')
-  torch.set_num_threads(os.cpu_count())
+  there = device.chosen()
   rows, refused = [], []
   for name in tqdm(names, desc='games', disable=None):
     game, small = (make() for make in GAMES[name])
-    if reason := parity.refusal(game, small):
+    if reason := parity.refusal(game, small, there):
       refused.append(f'{name}: not compared, since {reason}')
       continue
-    rows.append(row(name, game, turns, steps))
+    rows.append(row(name, game, turns, steps, there))
     tqdm.write(f'{name}: {_told(rows[-1].ratio)}', file=sys.stderr)
   parts = [rows and table(rows), rows and table_of_parts(rows), *refused]
   return '\n\n'.join([*filter(None, parts), machine()])
@@ -137,48 +138,51 @@ def chosen(names: Sequence[str]) -> Sequence[str]:
   return names or list(GAMES)
 
 
-def check_backend(benchmark: str) -> None:
-  """UserError: jax does not compute on the CPU, as PyTorch does here."""
-  if jax.default_backend() != 'cpu':
-    raise UserError(
-      'the games of PyTorch run on the CPU, but jax found '
-      f'{jax.devices()[0].device_kind}. Run: JAX_PLATFORMS=cpu python -m '
-      f'experiments.benchmark {benchmark}'
-    )
-
-
 def cycle_of(gan: jgan.GAN) -> list[tuple[str, ...]]:
   """Who moves in successive steps, until it repeats itself."""
   count = math.lcm(*(player.every for player in gan.players))
   return [jgan.moves(gan, number) for number in range(count)]
 
 
-def row(name: str, game: Game, turns: int, steps: int | None) -> Row:
+def row(
+  name: str,
+  game: Game,
+  turns: int,
+  steps: int | None,
+  there: torch.device = device.CPU,
+) -> Row:
   """Times a game; see `Row`, and `compare` for the arguments."""
-  gan, state, batch, key, real = timing.start(game)
-  option = timing.faster_adam(parity.copied(game, state))
+  start = timing.start(game)
+  gan, state, batch, key, real = start
+
+  def copied():
+    return parity.copied(game, state, there)
+
+  option = timing.faster_adam(copied())
   program = timing.programs(gan, state, batch, key)
   cycle = cycle_of(gan)
-  start = time.perf_counter()
+  began = time.perf_counter()
   flops = [program(moves).cost_analysis()['flops'] for moves in cycle]
-  compilation = time.perf_counter() - start
+  compilation = time.perf_counter() - began
 
-  def both(cycle):
-    modules = parity.copied(game, state)
-    return {
-      'jgan': timing.jgan_turn(program, state, batch, key, cycle),
-      'eager': timing.torch_turn(game, modules, option, real, cycle),
-    }
+  def eager(cycle):
+    return timing.torch_turn(game, copied(), option, real, cycle)
 
-  ways, remark = both(cycle), ''
+  ours, count = timing.dispatched_turn(start, program, cycle)
+  ways, remark = {'jgan': ours, 'eager': eager(cycle)}, ''
   try:
-    ways['compiled'] = timing.compiled(game, state, option, real, cycle)
+    ways['compiled'] = timing.compiled(game, copied(), option, real, cycle)
   except RuntimeError as error:
     remark = f'not compiled: {str(error).strip().splitlines()[0]}'
-  per_step = timing.timed(ways, turns, steps, len(cycle), _TURN)
+  per_step = timing.timed(ways, turns, steps, count, _TURN)
   faster = min(ways.keys() - {'jgan'}, key=lambda way: np.median(per_step[way]))
-  parts = {'samples': timing.samples(game, gan, state, batch, key)}
-  parts |= {player.label: both([(player.label,)]) for player in gan.players}
+  parts = {'samples': timing.samples(game, gan, state, batch, key, there)}
+  for player in gan.players:
+    alone = [(player.label,)]
+    parts[player.label] = {
+      'jgan': timing.jgan_turn(program, state, batch, key, alone),
+      'eager': eager(alone),
+    }
   return Row(
     name=name,
     about=game.about,
@@ -246,10 +250,13 @@ def table_of_parts(rows: Sequence[Row]) -> str:
 
 
 def machine() -> str:
-  """The processor and the versions."""
+  """The processor, a GPU that was used, and the versions."""
+  gpu = ''
+  if jax.default_backend() != 'cpu':
+    gpu = f', {jax.devices()[0].device_kind}'
   return (
-    f'{_processor()}, {os.cpu_count()} cores; jax {jax.__version__}, torch '
-    f'{torch.__version__}'
+    f'{_processor()}, {os.cpu_count()} cores{gpu}; jax {jax.__version__}, '
+    f'torch {torch.__version__}'
   )
 
 

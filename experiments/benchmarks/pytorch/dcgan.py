@@ -85,7 +85,7 @@ def game(width: int = 32, batch: int = 64) -> Game:
     modules=modules,
     discriminator_loss=discriminator_loss,
     generator_loss=non_saturating,
-    draw=lambda: {'latent': torch.randn(batch, _LATENT)},
+    draw=lambda device: {'latent': torch.randn(batch, _LATENT, device=device)},
   )
 
 

@@ -37,7 +37,7 @@ class Game(NamedTuple):
       see `linen.state_dict`; pictures are NCHW, channels last in memory.
     discriminator_loss: `(discriminator, real, fake, draws) -> loss`.
     generator_loss: `(discriminator, fake) -> loss`.
-    draw: PyTorch's draws of a step.
+    draw: `(device) -> ` PyTorch's draws of a step, made there.
     penalty_loss: `(discriminator, real) -> loss` of the lazy move 'penalty';
       None in games that have none.
     jgan_draws: what jgan's step from a state draws beside its latents.
@@ -50,7 +50,7 @@ class Game(NamedTuple):
   modules: Callable[[], Modules]
   discriminator_loss: Callable[..., Tensor]
   generator_loss: Callable[[nn.Module, Tensor], Tensor]
-  draw: Callable[[], Draws]
+  draw: Callable[[torch.device], Draws]
   penalty_loss: Callable[[nn.Module, Tensor], Tensor] | None = None
   jgan_draws: Callable[[jgan.TrainState, jgan.Batch, jax.Array], Draws] = _none
 

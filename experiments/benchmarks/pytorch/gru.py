@@ -117,7 +117,7 @@ def game(
     modules=modules,
     discriminator_loss=non_saturating_discriminator,
     generator_loss=non_saturating,
-    draw=lambda: {'latent': torch.randn(shape)},
+    draw=lambda device: {'latent': torch.randn(shape, device=device)},
   )
 
 

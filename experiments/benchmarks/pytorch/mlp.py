@@ -68,8 +68,10 @@ def game(
     modules=modules,
     discriminator_loss=non_saturating_discriminator,
     generator_loss=non_saturating,
-    draw=lambda: {
-      'latent': torch.empty(batch, _LATENT).uniform_(-bound, bound)
+    draw=lambda device: {
+      'latent': torch.empty(batch, _LATENT, device=device).uniform_(
+        -bound, bound
+      )
     },
   )
 

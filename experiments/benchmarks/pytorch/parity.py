@@ -9,6 +9,7 @@ import optax
 import torch
 
 import jgan
+from experiments.benchmarks.pytorch import device as devices
 from experiments.benchmarks.pytorch import linen
 from experiments.benchmarks.pytorch.game import (
   Game,
@@ -45,7 +46,7 @@ class Difference(NamedTuple):
     return all(x <= TOLERANCE for x in self)
 
 
-def refusal(game: Game, small: Game) -> str:
+def refusal(game: Game, small: Game, device: torch.device = devices.CPU) -> str:
   """Why a game compares nothing, or nothing.
 
   Losses, params and momenta must agree in its small version. Of the game itself
@@ -56,17 +57,28 @@ def refusal(game: Game, small: Game) -> str:
   Args:
     game: both sides of it.
     small: the same with few units.
+    device: PyTorch's.
   """
-  apart = difference(small)
+  with devices.exact(device):
+    return _refusal(game, small, device)
+
+
+def _refusal(game, small, device):
+  apart = difference(small, device=device)
   if not apart.small:
     return f'its small version is not the same: {apart}'
-  apart = difference(game, _SLOW)
+  apart = difference(game, _SLOW, device=device)
   if not apart.losses <= TOLERANCE:
     return f'it is not the same: {apart}'
   return ''
 
 
-def difference(game: Game, rate: float = _RATE, seed: int = 0) -> Difference:
+def difference(
+  game: Game,
+  rate: float = _RATE,
+  seed: int = 0,
+  device: torch.device = devices.CPU,
+) -> Difference:
   """Plays some steps in both frameworks, from the same params and draws.
 
   All players move in every step, by gradient descent: Adam's first steps are of
@@ -76,17 +88,22 @@ def difference(game: Game, rate: float = _RATE, seed: int = 0) -> Difference:
     game: both sides of it.
     rate: of gradient descent.
     seed: of params, reals and latents.
+    device: PyTorch's.
   """
   gan = with_optimizer(game.gan, optax.sgd(rate, MOMENTUM))
   key, rng = jax.random.key(seed), np.random.default_rng(seed)
   state = jgan.init(gan, key, {'image': _uniform(rng, game.real)})
-  modules = copied(game, state)
+  modules = copied(game, state, device)
   optimizers = {
     name: torch.optim.SGD(module.parameters(), rate, MOMENTUM)
     for name, module in modules.items()
   }
   everyone = tuple(player.label for player in gan.players)
   jgan_draws = jax.jit(game.jgan_draws)
+
+  def there(array):
+    return torch.from_numpy(np.array(array)).to(device)
+
   losses = []
   for _ in range(STEPS):
     latent = rng.standard_normal(game.latent, np.float32)
@@ -96,8 +113,8 @@ def difference(game: Game, rate: float = _RATE, seed: int = 0) -> Difference:
       game,
       modules,
       optimizers,
-      channels_first(torch.from_numpy(batch['image'])),
-      jax.tree.map(lambda x: torch.from_numpy(np.array(x)), draws),
+      channels_first(there(batch['image'])),
+      jax.tree.map(there, draws),
       everyone,
     )
     state, ours = jgan.train_step(gan, state, batch, key, moves=everyone)
@@ -128,8 +145,10 @@ def with_optimizer(
   return gan._replace(players=tuple(players))
 
 
-def copied(game: Game, state: jgan.TrainState) -> Modules:
-  """PyTorch's networks with the params of a state.
+def copied(
+  game: Game, state: jgan.TrainState, device: torch.device = devices.CPU
+) -> Modules:
+  """PyTorch's networks with the params of a state, on a device.
 
   Raises:
     ValueError: they are not the same params.
@@ -141,7 +160,7 @@ def copied(game: Game, state: jgan.TrainState) -> Modules:
     if missing := needed - set(arrays):
       raise ValueError(f"Linen's {name} lacks PyTorch's {sorted(missing)}.")
     module.load_state_dict({**module.state_dict(), **arrays})
-    module.to(memory_format=torch.channels_last)
+    module.to(device, memory_format=torch.channels_last)
   return modules
 
 
@@ -168,4 +187,4 @@ def _relative(ours, theirs):
 
 
 def _numbers(x):
-  return np.float64(x.numpy() if isinstance(x, torch.Tensor) else x)
+  return np.float64(x.cpu().numpy() if isinstance(x, torch.Tensor) else x)

@@ -65,7 +65,12 @@ def profile(names: Sequence[str]) -> str:
   flags = os.environ.get('XLA_FLAGS', '')
   os.environ['XLA_FLAGS'] = f'{flags} {_ONE_THREAD}'
   torch.set_num_threads(1)
-  comparison.check_backend('profile')
+  if jax.default_backend() != 'cpu':
+    raise UserError(
+      'the benchmark profile is of the CPU, but jax found '
+      f'{jax.devices()[0].device_kind}. Run: JAX_PLATFORMS=cpu python -m '
+      'experiments.benchmark profile'
+    )
   rows = [['game', 'on', 'jgan, ms', 'PyTorch, ms', 'difference, ms']]
   for name in tqdm(games, desc='games', disable=None):
     rows += _rows(name, *_of_game(comparison.GAMES[name][0]()))

@@ -93,7 +93,9 @@ def game(width: int = 32, batch: int = 16, n_critic: int = 5) -> Game:
     modules=modules,
     discriminator_loss=discriminator_loss,
     generator_loss=generator_loss,
-    draw=lambda: {'latent': torch.randn(batch, resnet.LATENT)},
+    draw=lambda device: {
+      'latent': torch.randn(batch, resnet.LATENT, device=device)
+    },
   )
 
 

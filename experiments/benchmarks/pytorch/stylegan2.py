@@ -217,7 +217,9 @@ def doubled(x: Tensor) -> Tensor:
 
 
 def _filter(x):
-  taps = x.new_tensor([1.0, 3.0, 3.0, 1.0])
+  # 1, 3, 3, 1, made where x is: a captured step can copy nothing there.
+  taps = torch.arange(4, device=x.device)
+  taps = (3 - 2 * (taps % 3 == 0)).to(x.dtype)
   return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
 
 
@@ -296,9 +298,10 @@ def game(
   )
   sizes = [4, *(4 << i for i in range(1, len(widths)) for _ in range(2))]
 
-  def draw():
-    noise = [torch.randn(batch, 1, size, size) for size in sizes]
-    return {'latent': torch.randn(batch, w_dim), 'noise': noise}
+  def draw(device):
+    latent = torch.randn(batch, w_dim, device=device)
+    noise = [torch.randn(batch, 1, n, n, device=device) for n in sizes]
+    return {'latent': latent, 'noise': noise}
 
   return Game(
     about=f'{resolution}x{resolution}, widths {widths}, w of {w_dim}, R1 every '

@@ -13,6 +13,8 @@ import optax
 import torch
 
 import jgan
+from experiments import dispatch
+from experiments.benchmarks.pytorch import device as devices
 from experiments.benchmarks.pytorch import parity
 from experiments.benchmarks.pytorch.game import (
   Game,
@@ -123,6 +125,37 @@ def jgan_turn(
   return turn
 
 
+def dispatched_turn(
+  start: Start, program: Programs, cycle: Sequence[Moves]
+) -> tuple[Turn, int]:
+  """`jgan_turn` as the loop dispatches steps here, see `experiments.dispatch`.
+
+  Returns:
+    It, and how many steps at a time it plays: as many whole cycles as a
+    dispatch may have, or else a cycle, step by step.
+  """
+  gan, state, batch, key, _ = start
+  count = dispatch.by_default() // len(cycle) * len(cycle)
+  if count <= 1:
+    return jgan_turn(program, state, batch, key, cycle), len(cycle)
+
+  def several(state, batch, key):
+    return jgan.train_steps(
+      gan, state, lambda _: batch, key, count=count, moves=cycle
+    )
+
+  jitted = jax.jit(several, donate_argnames='state')
+  state = jax.tree.map(jnp.copy, state)
+
+  def turn(steps):
+    nonlocal state
+    for _ in range(steps // count):
+      state, _ = jitted(state, batch, key)
+    jax.block_until_ready(state)
+
+  return turn, count
+
+
 def torch_turn(
   game: Game,
   modules: Modules,
@@ -131,32 +164,81 @@ def torch_turn(
   cycle: Sequence[Moves],
 ) -> Turn:
   """Plays on with networks, which it moves, as the moves of the cycle say."""
-  real = channels_first(torch.from_numpy(real))
+  play, device = _player(game, modules, adam, real), devices.of(modules)
+
+  def turn(steps):
+    for number in range(steps):
+      play(cycle[number % len(cycle)])
+    devices.wait(device)
+
+  return turn
+
+
+def captured_turn(
+  game: Game,
+  modules: Modules,
+  adam: Mapping[str, bool],
+  real: np.ndarray,
+  cycle: Sequence[Moves],
+) -> Turn:
+  """`torch_turn` by CUDA graphs: each step is one launch, draws and Adam in it.
+
+  Raises:
+    RuntimeError: a step cannot be captured.
+  """
+  play = _player(game, modules, {**adam, 'capturable': True}, real)
+  device = devices.of(modules)
+  # What is made but once, such as compiled code, is made before, on a stream
+  # that is not the default one, as capturing wants it.
+  aside = torch.cuda.Stream(device)
+  aside.wait_stream(torch.cuda.current_stream(device))
+  with torch.cuda.stream(aside):
+    for moves in 3 * list(cycle):
+      play(moves)
+  torch.cuda.current_stream(device).wait_stream(aside)
+  graphs = {moves: torch.cuda.CUDAGraph() for moves in cycle}
+  for moves, graph in graphs.items():
+    with torch.cuda.graph(graph):
+      play(moves)
+
+  def turn(steps):
+    for number in range(steps):
+      graphs[cycle[number % len(cycle)]].replay()
+    devices.wait(device)
+
+  return turn
+
+
+def _player(game, modules, adam, real):
+  """Plays a step of given moves."""
+  device = devices.of(modules)
+  real = channels_first(torch.from_numpy(real).to(device))
   optimizers = {
     name: torch.optim.Adam(module.parameters(), RATE, (B1, B2), **adam)
     for name, module in modules.items()
   }
 
-  def turn(steps):
-    for number in range(steps):
-      moves = cycle[number % len(cycle)]
-      step(game, modules, optimizers, real, game.draw(), moves)
+  def play(moves):
+    step(game, modules, optimizers, real, game.draw(device), moves)
 
-  return turn
+  return play
 
 
 def compiled(
-  game: Game, state: jgan.TrainState, adam: Mapping[str, bool], real, cycle
+  game: Game, modules: Modules, adam: Mapping[str, bool], real, cycle
 ) -> Turn:
-  """`torch_turn` with networks that `torch.compile` has compiled.
+  """`torch_turn` with the networks compiled by `torch.compile`, in place.
+
+  On a GPU the steps are captured as well.
 
   Raises:
     RuntimeError: they cannot be.
   """
-  modules = parity.copied(game, state)
   for module in modules.values():
     module.compile()
-  turn = torch_turn(game, modules, adam, real, cycle)
+  on_gpu = devices.of(modules).type == 'cuda'
+  made = captured_turn if on_gpu else torch_turn
+  turn = made(game, modules, adam, real, cycle)
   turn(len(cycle))
   return turn
 
@@ -167,11 +249,12 @@ def samples(
   state: jgan.TrainState,
   batch: jgan.Batch,
   key: jax.Array,
+  device: torch.device = devices.CPU,
 ) -> dict[str, Turn]:
-  """The generator alone, without gradients."""
+  """The generator alone, without gradients; `device` is PyTorch's."""
   asked = {'index': jnp.arange(len(batch['image']))}
   program = jgan.sample.lower(gan, state, asked, key).compile()
-  generator = parity.copied(game, state)['generator'].eval()
+  generator = parity.copied(game, state, device)['generator'].eval()
 
   def ours(steps):
     jax.block_until_ready([program(state, asked, key) for _ in range(steps)])
@@ -179,7 +262,8 @@ def samples(
   @torch.no_grad()
   def theirs(steps):
     for _ in range(steps):
-      generator(game.draw())
+      generator(game.draw(device))
+    devices.wait(device)
 
   return {'jgan': ours, 'eager': theirs}
 
@@ -187,6 +271,7 @@ def samples(
 def faster_adam(modules: Modules) -> dict[str, bool]:
   """The option of PyTorch's faster implementation of Adam for these params."""
   params = [p for module in modules.values() for p in module.parameters()]
+  device = devices.of(modules)
   for param in params:
     param.grad = torch.full_like(param, 1e-3)
 
@@ -196,6 +281,7 @@ def faster_adam(modules: Modules) -> dict[str, bool]:
     for _ in range(10):
       start = time.perf_counter()
       optimizer.step()
+      devices.wait(device)
       took.append(time.perf_counter() - start)
     return min(took)
 

@@ -56,9 +56,9 @@ def game(width: int = 32, batch: int = 16, n_critic: int = 5) -> Game:
       'discriminator': Critic(width),
     }
 
-  def draw():
-    latent = torch.randn(batch, resnet.LATENT)
-    return {'latent': latent, 'epsilon': torch.rand(batch)}
+  def draw(device):
+    latent = torch.randn(batch, resnet.LATENT, device=device)
+    return {'latent': latent, 'epsilon': torch.rand(batch, device=device)}
 
   return Game(
     about=f'ResNet-32, widths {width} (paper: 128; batch 64)',

@@ -1,5 +1,7 @@
 """Each game is the same in both frameworks, and is told so or refused."""
 
+import contextlib
+
 import jax
 import numpy as np
 import optax
@@ -20,6 +22,7 @@ from experiments.benchmarks.pytorch import (  # noqa: E402
   timing,
   wgan_gp,
 )
+from experiments.benchmarks.pytorch import device as devices  # noqa: E402
 from experiments.benchmarks.pytorch import game as games  # noqa: E402
 from experiments.errors import UserError  # noqa: E402
 
@@ -71,7 +74,7 @@ def test_who_sits_out_does_not_move():
   }
   real = torch.zeros(game.real)
   moves = ('discriminator',)
-  games.step(game, modules, optimizers, real, game.draw(), moves)
+  games.step(game, modules, optimizers, real, game.draw(devices.CPU), moves)
   start = parity.copied(game, state)
 
   def same(name):
@@ -90,6 +93,78 @@ def test_a_game_that_differs_is_refused(monkeypatch):
   monkeypatch.setattr(comparison, 'row', None)  # would raise if it were called
   told = comparison.compare([], turns=2)
   assert told.startswith('mlp: not compared, since its small version')
+
+
+@pytest.mark.parametrize(('most', 'expected'), [(1, 5), (12, 10)])
+def test_jgans_steps_are_dispatched_as_in_the_loop(most, expected, monkeypatch):
+  monkeypatch.setattr(timing.dispatch, 'by_default', lambda: most)
+  start = timing.start(wgan_gp.small())
+  program = timing.programs(*start[:4])
+  cycle = comparison.cycle_of(start.gan)
+  kept = []
+  average = jgan.train.average_metrics
+  monkeypatch.setattr(
+    jgan.train, 'average_metrics', lambda x: kept.append(x) or average(x)
+  )
+  turn, count = timing.dispatched_turn(start, program, cycle)
+  turn(2 * count)
+  assert count == expected
+  # One program of ten steps, or none but those of one.
+  moved = [x['generator/moved'].shape for x in kept]
+  assert moved == [(10,)] * (most > 1)
+
+
+def test_captured_steps_are_played_again_in_the_order_of_the_cycle(monkeypatch):
+  """With what CUDA does played by the CPU: which graph is launched when."""
+  adam, launched, played = torch.optim.Adam, [], []
+
+  class Graph:
+    def replay(self):
+      launched.append(self)
+
+  class Stream:
+    def __init__(self, device=None):
+      pass
+
+    def wait_stream(self, other):
+      pass
+
+  def for_graphs(*arguments, capturable, **options):
+    assert capturable
+    return adam(*arguments, **options)
+
+  @contextlib.contextmanager
+  def capturing(graph):
+    before = len(played)
+    yield
+    (graph.moves,) = played[before:]
+
+  monkeypatch.setattr(torch.optim, 'Adam', for_graphs)
+  monkeypatch.setattr(torch.cuda, 'CUDAGraph', Graph)
+  monkeypatch.setattr(torch.cuda, 'Stream', Stream)
+  monkeypatch.setattr(torch.cuda, 'current_stream', Stream)
+  monkeypatch.setattr(torch.cuda, 'stream', contextlib.nullcontext)
+  monkeypatch.setattr(torch.cuda, 'graph', capturing)
+  step = timing.step
+  monkeypatch.setattr(
+    timing, 'step', lambda *x: played.append(tuple(x[-1])) or step(*x)
+  )
+  start = timing.start(wgan_gp.small())
+  cycle = comparison.cycle_of(start.gan)
+  modules = parity.copied(wgan_gp.small(), start.state)
+  turn = timing.captured_turn(
+    wgan_gp.small(), modules, {'foreach': True}, start.real, cycle
+  )
+  assert played == [*(3 * cycle), *dict.fromkeys(cycle)]
+  turn(7)
+  assert [graph.moves for graph in launched] == [*cycle, *cycle[:2]]
+
+
+def test_a_gpu_that_pytorch_lacks_is_told(monkeypatch):
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+  with pytest.raises(UserError, match=r'cannot compute.*JAX_PLATFORMS=cpu'):
+    devices.chosen()
 
 
 def test_turns_are_of_whole_cycles():
