@@ -1,6 +1,13 @@
 """LSGAN (Mao et al., 2017) on MNIST, with the paper's networks, narrowed.
 
-Score and time: not measured here.
+Measured here on CPU (jax 0.10.2), a narrower and shorter run (--width=32
+--steps=4000), stopped once and continued: a Frechet distance of 8.1 (95%: 7.2
+to 8.9) in the digit classifier's features, precision .82, recall .003, coverage
+.25, by `python -m experiments.evaluate --workdir=WORKDIR --count=5000
+--resamples=3`. In the grid nearly all are legible digits, of all ten kinds, but
+those of a kind are much alike. At a fifth of the rate, with an average of decay
+.999: 36, blurs, since the generator changes faster than its average. At full
+width and length not measured here.
 """
 
 import dataclasses
@@ -25,8 +32,8 @@ class Config(base.Config):
   generator_label: float = 1.0  # c, the generator's
   latent_dim: int = 1024  # entries of a latent
   width: int = 64  # a quarter of the widest layers
-  learning_rate: float = 2e-4  # Adam's, of both players
-  ema_decay: float = 0.999  # of the generator sampled from
+  learning_rate: float = 1e-3  # Adam's, of both players
+  ema_decay: float = 0.99  # of the generator sampled from
 
 
 def make_gan(config: Config) -> jgan.GAN:

@@ -7,9 +7,10 @@ the picture, one that keeps its size) and a discriminator of 5x5 convolutions of
 stride 2. The paper's 112-pixel scenes start at 7x7 and double four times; here
 any multiple of 16 works, and with fewer doublings any of 8 or 4.
 
-Differences: Adam at 2e-4 and b1 = .5 by default, where the paper has 1e-3 for
-scenes; leaky ReLU of slope .2; no biases before a normalisation, where they
-have no effect; running statistics follow with momentum .9.
+Adam at 1e-3 and b1 = .5, as the paper has for scenes.
+
+Differences: leaky ReLU of slope .2; no biases before a normalisation, where
+they have no effect; running statistics follow with momentum .9.
 """
 
 import functools
@@ -125,7 +126,7 @@ def lsgan(
   generator_width: int = 256,
   discriminator_width: int = 64,
   doublings: int = 4,
-  learning_rate: float = 2e-4,
+  learning_rate: float = 1e-3,
   b1: float = 0.5,
   ema_decay: float | None = None,
   dtype: DTypeLike = jnp.float32,
