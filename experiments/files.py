@@ -1,4 +1,4 @@
-"""Small files of a workdir, written whole or not at all."""
+"""Small files of a workdir, written whole or not at all, and who may write."""
 
 import contextlib
 import json

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -18,6 +17,7 @@ from tqdm.auto import tqdm
 
 import jgan
 from experiments.errors import UserError
+from experiments.files import write_text
 
 _GUESS_AFTER = 10  # steps, timed for the first estimate
 
@@ -78,9 +78,7 @@ def _forget_after(path: Path, step: int) -> None:
     return
   lines = path.read_text('utf-8', errors='replace').splitlines()
   kept = [line for line in lines if _step(line) <= step]
-  beside = path.with_name(path.name + '.tmp')
-  beside.write_text(''.join(line + '\n' for line in kept), 'utf-8')
-  os.replace(beside, path)
+  write_text(path, ''.join(line + '\n' for line in kept))
 
 
 def _step(line: str) -> float:

@@ -55,9 +55,8 @@ def spent(since: Clocks) -> str:
   cores = os.cpu_count()
   if hasattr(os, 'sched_getaffinity'):  # those that this process may use
     cores = len(os.sched_getaffinity(0))
-  wall, cpu = (
-    (now - then) / 60 for now, then in zip(clocks(), since, strict=True)
-  )
+  now = clocks()
+  wall, cpu = (now.wall - since.wall) / 60, (now.cpu - since.cpu) / 60
   return (
     f'{wall:.0f} minutes on {cores} core{"s" * (cores > 1)} of '
     f'{jax.devices()[0].device_kind}, {cpu:.0f} of CPU time; jax '

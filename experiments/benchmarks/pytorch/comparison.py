@@ -22,6 +22,7 @@ import torch
 from tqdm import tqdm
 
 import jgan
+from experiments import pages
 from experiments.benchmarks.pytorch import (
   dcgan,
   device,
@@ -214,26 +215,24 @@ def _part(pair, steps):
 
 def table(rows: Sequence[Row]) -> str:
   """A line to a game, in Markdown."""
+  heads = [
+    'game', 'networks', 'batch', 'parameters', 'jgan, ms',
+    'PyTorch eager, ms', 'compiled, ms', 'PyTorch / jgan [95%]', 'GFLOP',
+    'jgan compiles, s', 'Adam',
+  ]  # fmt: skip
   lines = [
     [
-      'game', 'networks', 'batch', 'parameters', 'jgan, ms',
-      'PyTorch eager, ms', 'compiled, ms', 'PyTorch / jgan [95%]', 'GFLOP',
-      'jgan compiles, s', 'Adam',
-    ],
-    *(
-      [
-        row.name, row.about, str(row.batch), f'{row.params:,}',
-        *(_cell(row, way) for way in ('jgan', 'eager', 'compiled')),
-        _told(row.ratio), f'{row.gflop:.3g}', f'{row.compilation:.1f}',
-        row.adam,
-      ]
-      for row in rows
-    ),
+      row.name, row.about, str(row.batch), f'{row.params:,}',
+      *(_cell(row, way) for way in ('jgan', 'eager', 'compiled')),
+      _told(row.ratio), f'{row.gflop:.3g}', f'{row.compilation:.1f}',
+      row.adam,
+    ]
+    for row in rows
   ]  # fmt: skip
   remarks = [f'{row.name}: {row.remark}' for row in rows if row.remark]
   if any('compiled' in row.seconds for row in rows):
     remarks.insert(0, _COMPILED)
-  return '\n'.join([markdown(lines), *remarks])
+  return '\n'.join([pages.table(heads, lines), *remarks])
 
 
 def table_of_parts(rows: Sequence[Row]) -> str:
@@ -241,12 +240,13 @@ def table_of_parts(rows: Sequence[Row]) -> str:
 
   Samples, and each move as if only this player moved.
   """
-  lines = [['game', 'part', 'jgan, ms', 'PyTorch eager, ms', 'ratio [95%]']]
+  heads = ['game', 'part', 'jgan, ms', 'PyTorch eager, ms', 'ratio [95%]']
+  lines = []
   for row in rows:
     for name, (ours, theirs, found) in row.parts.items():
       cells = [f'{1e3 * x:.3g}' for x in (ours, theirs)]
       lines.append([row.name, name, *cells, _told(found)])
-  return markdown(lines)
+  return pages.table(heads, lines)
 
 
 def machine() -> str:
@@ -278,9 +278,3 @@ def _cell(row, way):
 def _told(found):
   median, (low, high) = found
   return f'{median:.2f} [{low:.2f}, {high:.2f}]'
-
-
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-  """A table of cells, the first line its head."""
-  head, *body = ('| ' + ' | '.join(line) + ' |' for line in lines)
-  return '\n'.join([head, '|' + '---|' * len(lines[0]), *body])

@@ -15,6 +15,7 @@ import jax
 import torch
 from tqdm import tqdm
 
+from experiments import pages
 from experiments.benchmarks.pytorch import comparison, parity, timing
 from experiments.benchmarks.pytorch.game import Game
 from experiments.errors import UserError
@@ -71,11 +72,12 @@ def profile(names: Sequence[str]) -> str:
       f'{jax.devices()[0].device_kind}. Run: JAX_PLATFORMS=cpu python -m '
       'experiments.benchmark profile'
     )
-  rows = [['game', 'on', 'jgan, ms', 'PyTorch, ms', 'difference, ms']]
+  heads = ['game', 'on', 'jgan, ms', 'PyTorch, ms', 'difference, ms']
+  rows = []
   for name in tqdm(games, desc='games', disable=None):
     rows += _rows(name, *_of_game(comparison.GAMES[name][0]()))
   told = f'one core of {comparison.machine()}; PyTorch eager'
-  return f'{comparison.markdown(rows)}\n\n{told}'
+  return f'{pages.table(heads, rows)}\n\n{told}'
 
 
 def _rows(name, ours, theirs):
