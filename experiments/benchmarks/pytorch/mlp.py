@@ -45,7 +45,7 @@ class Discriminator(nn.Module):
 
 
 def _maxout(x):
-  return x.reshape(x.shape[0], -1, _PIECES).amax(-1)
+  return x.reshape(x.shape[0], _PIECES, -1).amax(1)
 
 
 def game(
