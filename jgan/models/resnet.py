@@ -140,5 +140,10 @@ def upsample(x: Images) -> Float[Array, 'n 2*h 2*w c']:
 
 
 def halve(x: Images) -> Float[Array, 'n h//2 w//2 c']:
-  """Means of two by two pixels."""
-  return nn.avg_pool(x, (2, 2), (2, 2))
+  """Means of two by two pixels; a last row or column that is odd is left out.
+
+  A sum of slices, which XLA's CPU backend is quicker at than at windows.
+  """
+  _, h, w, _ = x.shape
+  corners = [(i, j) for i in (0, 1) for j in (0, 1)]
+  return sum(x[:, i : h - h % 2 : 2, j : w - w % 2 : 2] for i, j in corners) / 4

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,3 +123,8 @@ def test_kernels_start_uniform_with_the_gain_of_their_place(size, gain):
   kernel = resnet.conv(40, size).init(jax.random.key(0), x)['params']['kernel']
   bound = gain * np.sqrt(6 / (size**2 * (5 + 40)))
   assert 0.97 < np.abs(kernel).max() / bound <= 1
+
+
+def test_halving_leaves_out_odd_rows():
+  x = jnp.asarray(normal(2, 5, 7, 3))
+  assert_close(resnet.halve(x), nn.avg_pool(x, (2, 2), (2, 2)))
