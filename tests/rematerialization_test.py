@@ -137,14 +137,13 @@ def test_with_microbatches_and_several_steps():
     )
   )
   batches = jax.tree.map(lambda x: jnp.stack([x, x]), games.batch())
-  for unroll in (True, False):
-    expected, got = (
-      jax.jit(functools.partial(jgan.train_steps, each, unroll=unroll))(
-        start(), batches, jax.random.key(1)
-      )
-      for each in (gan, in_pieces(gan))
+  expected, got = (
+    jax.jit(functools.partial(jgan.train_steps, each, unroll=False))(
+      start(), batches, jax.random.key(1)
     )
-    games.assert_close(got, expected, 1e-5)
+    for each in (gan, in_pieces(gan))
+  )
+  games.assert_close(got, expected, 1e-5)
 
 
 def test_over_devices():

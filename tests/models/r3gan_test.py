@@ -94,9 +94,7 @@ def test_up_and_down_are_adjoint_to_a_factor():
 
 
 def test_schedules_reach_the_optimizers_and_the_penalty():
-  gan = jgan.models.r3gan(
-    8, num_classes=3, batch_size=4, images=8, augmentation=0.5, **SMALL
-  )
+  gan = jgan.models.r3gan(8, num_classes=3, batch_size=4, images=8, **SMALL)
   state = jgan.init(gan, jax.random.key(0), batch())
   penalties = []
   for _ in range(3):
@@ -108,8 +106,16 @@ def test_schedules_reach_the_optimizers_and_the_penalty():
     assert float(used['learning_rate']) == pytest.approx(5e-5)
     assert float(used['b2']) == pytest.approx(0.99)
   assert penalties[2] < 0.5 * penalties[0]  # gamma, to a tenth
-  tracked = state.variables['discriminator']['tracked']
-  assert int(tracked['moves']) == 3
+
+
+def test_augmentation_is_tracked():
+  gan = jgan.models.r3gan(8, num_classes=3, augmentation=0.5, **SMALL)
+  key = jax.random.key(0)
+  state = jax.eval_shape(functools.partial(jgan.init, gan), key, batch())
+  step = functools.partial(jgan.train_step, gan)
+  after, _ = jax.eval_shape(step, state, batch(), key)
+  assert 'moves' in state.variables['discriminator']['tracked']
+  assert after == state
 
 
 def test_the_average_starts_as_the_newest_params():
