@@ -28,6 +28,7 @@ from experiments.data.csv_files import Texts, texts
 
 _MISSING = frozenset(('', '?', 'na', 'n/a', 'nan', 'null', 'none'))
 _FEW = 10  # numbers of so many distinct texts, or fewer, are labels
+_LARGEST = 1e100  # of the sizes of numbers, whose squares floats must hold
 _NUMBER = re.compile(r'[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?')
 _DAYS = ('%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%d/%m/%Y', '%m/%d/%Y')
 _CLOCKS = ('%H:%M', '%H:%M:%S')
@@ -193,7 +194,8 @@ def kind_of(
 
   Raises:
     ValueError: it is of no kind: most of its texts are there only once, or are
-      numbers while others are not.
+      numbers while others are not; or they are numbers whose largest is above
+      1e100, or below 1e-100.
   """
   if len(column.values) == 1:
     return Constant(column.values[0])
@@ -202,7 +204,7 @@ def kind_of(
     if len(present) > _FEW:
       missing = _missing_text(column)
       for kind in (
-        _decimals(present, missing, delimiter),
+        _decimals(name, present, missing, delimiter),
         _times(present, missing),
       ):
         if kind is not None:
@@ -212,8 +214,8 @@ def kind_of(
   return labels_of(column, max_values)
 
 
-def _decimals(present, missing, delimiter):
-  """What numbers they are, or None if one is none."""
+def _decimals(name, present, missing, delimiter):
+  """What numbers they are, or None if one is none. ValueError: their size."""
   comma = (
     delimiter != ','
     and any(',' in x for x in present)
@@ -222,6 +224,14 @@ def _decimals(present, missing, delimiter):
   plain = [_with_point(x, comma) for x in present]
   if not all(map(_is_number, plain)):
     return None
+  text = max(plain, key=lambda x: abs(float(x)))
+  largest = abs(float(text))
+  if largest and not 1 / _LARGEST <= largest <= _LARGEST:
+    raise ValueError(
+      f'column {name!r}: its largest number is {text}, and one from '
+      f'{1 / _LARGEST:g} to {_LARGEST:g} is needed; correct it, write the '
+      'column in another unit, or give --labels or --drop'
+    )
   places = max(-min(Decimal(x).as_tuple().exponent for x in plain), 0)
   exact = places <= 15 and not any('e' in x.lower() for x in plain)
   return Decimals(places if exact else None, comma, missing)

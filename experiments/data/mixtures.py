@@ -117,9 +117,11 @@ def _gaussians(numbers, seed):
       'installed. Run: pip install "jgan[tables]"'
     ) from error
   rng = np.random.default_rng(seed)
+  spread = numbers.std()
   if len(numbers) > _FITTED:
     numbers = rng.choice(numbers, _FITTED, replace=False)
-  centre, scale = numbers.mean(), numbers.std()
+  # Those drawn may all be equal, though not all numbers are.
+  centre, scale = numbers.mean(), numbers.std() or spread
   model = BayesianGaussianMixture(
     n_components=min(_MODES, len(np.unique(numbers))),
     weight_concentration_prior_type='dirichlet_process',

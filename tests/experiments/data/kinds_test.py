@@ -140,6 +140,8 @@ def test_rare_texts_share_a_value_and_come_back_by_frequency():
   [
     ([f'name {i}' for i in range(30)], {}, '30 of 30 rows have a text that no'),
     ([*range(29), 'x1'], {}, "'x1' is no number, though most of its 30"),
+    ([*range(29), '-2e300'], {}, "'x': its largest number is -2e300"),
+    ([f'{i}e-300' for i in range(30)], {}, 'largest number is 29e-300'),
     (['a', 'b'], {'labels': ['z']}, "no column 'z'"),
     (['a', 'b'], {'max_values': 1}, 'must be 2 or more'),
   ],

@@ -88,6 +88,15 @@ def test_numbers_of_any_kind_come_back(numbers):
   )
 
 
+def test_numbers_of_which_equal_ones_are_drawn_have_a_mode():
+  numbers = np.repeat([0.0, 1.0, 2.0], [910_000, 89_999, 1])
+  mixture = fit_mixture(numbers)
+  scalars, codes = mixture.encode(numbers, np.random.default_rng(0))
+  back = mixture.decode(scalars, codes)
+  np.testing.assert_allclose(back[:-1], numbers[:-1], atol=1e-4)
+  assert 1 < back[-1] <= 2
+
+
 def test_without_scikit_learn_it_is_asked_for(monkeypatch):
   monkeypatch.setitem(sys.modules, 'sklearn.mixture', None)
   with pytest.raises(ValueError, match=r'pip install "jgan\[tables\]"'):
