@@ -164,12 +164,13 @@ def extract(extractor: Extractor, pictures: Pictures) -> Features:
 def extract_cached(extractor: Extractor, pictures: Pictures) -> Features:
   """`extract`, kept in the user's cache by the content of the pictures.
 
-  They are read once to know them, and a second time where they are new.
+  They are read once to know them, and a second time where they are new. Where
+  the cache cannot be written, a line on stderr says so.
   """
   digest, label = _known_by(extractor, pictures.source)
   caches = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
   path = Path(caches, 'jgan', 'features', f'{digest}.npz')
-  if path.is_file():
+  if os.path.isfile(path):
     try:
       with path.open('rb') as file, np.load(file) as stored:
         return _features(extractor, stored, label)
@@ -177,8 +178,15 @@ def extract_cached(extractor: Extractor, pictures: Pictures) -> Features:
       print(f'{path} is damaged ({error}); made anew', file=sys.stderr)
   made = extract(extractor, pictures)
   kept = {name: getattr(made, name) for name in ('features', 'probabilities')}
-  with replacing(path) as part, part.open('wb') as file:
-    np.savez(file, **{k: v for k, v in kept.items() if v is not None})
+  try:
+    with replacing(path) as part, part.open('wb') as file:
+      np.savez(file, **{k: v for k, v in kept.items() if v is not None})
+  except OSError as error:
+    print(
+      f'features are not kept for the next time: {path.parent} cannot be '
+      f'written to ({error}); XDG_CACHE_HOME names another folder',
+      file=sys.stderr,
+    )
   return made
 
 

@@ -350,12 +350,15 @@ def _pictures(
   def tsne():
     return drawn('t-SNE', _embedded(real, fake, seed))
 
-  if importlib.util.find_spec('sklearn') is None:
+  def pca_alone():
     print(
       'no tsne.png: it needs scikit-learn (pip install "jgan[series]")',
       file=sys.stderr,
     )
-    return {'pca': pca}
+    return pca()
+
+  if importlib.util.find_spec('sklearn') is None:
+    return {'pca': pca_alone}
   return {'pca': pca, 'tsne': tsne}
 
 

@@ -166,6 +166,9 @@ def test_without_scikit_learn_the_scores_are_kept(
     'find_spec',
     lambda name, *rest: None if name == 'sklearn' else find(name, *rest),
   )
+  pictures = series._pictures(np.ones((9, 4, 2)), np.zeros((9, 4, 2)), seed=0)
+  assert [*pictures] == ['pca']
+  assert not capsys.readouterr().err  # while training none is drawn
   evaluate.evaluate(
     evaluate.Arguments(workdir=str(timegan), output=str(tmp_path))
   )
