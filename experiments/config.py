@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import tyro
 from jax.typing import DTypeLike
 
+from experiments import data
 from experiments.errors import UserError, building
 from experiments.files import write_json
 
@@ -94,6 +95,37 @@ class Config:
   def dtype(self) -> DTypeLike:
     """Of the computation."""
     return jnp.bfloat16 if self.bfloat16 else jnp.float32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OfFile(Config):
+  """The numbers of an experiment whose data are one file.
+
+  What such a run learns is of the file as it was, from the order of a
+  vocabulary to the units of a number. So its SHA-256 is one of the numbers, and
+  a run neither goes on nor writes samples with another file. ValueError,
+  FileNotFoundError: there is no file.
+  """
+
+  path: str = ''
+  """the file of the data"""
+  sha256: str = ''
+  """of the file; filled in by itself"""
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.path and not self.sha256:
+      object.__setattr__(self, 'sha256', data.digest(self.path))
+
+
+def check_file(path: str, sha256: str) -> None:
+  """ValueError: the file at a path, if one is given, has another SHA-256."""
+  if path and data.digest(path) != sha256:
+    raise ValueError(
+      f'{path} has changed since the run began: its SHA-256 was {sha256}. What '
+      'the networks learned is of the file as it was. To begin anew with the '
+      'file as it is: another --workdir, and --sha256= where --config is given'
+    )
 
 
 class Run(NamedTuple):
@@ -345,7 +377,7 @@ def _config(kind: type[C], values: Mapping[str, Any], path: Path) -> C:
     raise UserError(f'{path}: no such entry: {", ".join(sorted(unknown))}')
   try:
     return kind(**{k: _converted(k, hints[k], v) for k, v in values.items()})
-  except (TypeError, ValueError) as error:
+  except (OSError, TypeError, ValueError) as error:
     raise UserError(f'{path}: {error}') from error
 
 

@@ -40,7 +40,7 @@ _LEAST_SEED = 1_000_000  # of a private run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.Config):
+class Config(base.OfFile):
   """The numbers worth changing; a docstring is help also where overridden."""
 
   steps: int = 15_600
@@ -50,8 +50,6 @@ class Config(base.Config):
   best_by: str = 'association_difference'
   path: str = ''
   """a CSV file, its first line names"""
-  sha256: str = ''
-  """of the file; filled in by itself"""
   target: str = ''
   """column for the models to predict"""
   labels: tuple[str, ...] = ()
@@ -79,10 +77,6 @@ class Config(base.Config):
 
   def __post_init__(self):
     super().__post_init__()
-    if self.path and not self.sha256:
-      # Kept with the run: samples of one file, written by another, would be
-      # wrong without a sign of it.
-      object.__setattr__(self, 'sha256', data.digest(self.path))
     if self.batch_size % self.pack:
       raise ValueError(
         f'--batch-size={self.batch_size} must be a multiple of '
@@ -118,11 +112,7 @@ class Config(base.Config):
     """
     if not self.path:
       raise ValueError('give --path=FILE, a CSV file whose first line is names')
-    if data.digest(self.path) != self.sha256:
-      raise ValueError(
-        f'{self.path} has changed since the run began: its SHA-256 was '
-        f'{self.sha256}. What the networks learned is of the file as it was'
-      )
+    base.check_file(self.path, self.sha256)
     return data.read_csv(self.path, self.names)
 
   @property

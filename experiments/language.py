@@ -47,7 +47,7 @@ _SHOWN = 40  # texts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.Config):
+class Config(base.OfFile):
   """The numbers of every game of texts."""
 
   steps: int = 3000
@@ -103,11 +103,13 @@ def arguments(config: Config) -> dict[str, Any]:
 
 def corpus(config: Config) -> data.Corpus:
   """The texts of the config's file, read once."""
-  return _read(config.path, config.words, config.length, config.vocabulary)
+  numbers = config.words, config.length, config.vocabulary
+  return _read(config.path, config.sha256, *numbers)
 
 
 @functools.lru_cache(maxsize=1)
-def _read(path, words, length, vocabulary):
+def _read(path, sha256, words, length, vocabulary):
+  base.check_file(path, sha256)
   return data.read_texts(path, words=words, length=length, most=vocabulary)
 
 

@@ -48,7 +48,7 @@ _POINTS = 1000  # of each kind in the pictures of points, as in the paper's code
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Data(base.Config):
+class Data(base.OfFile):
   """What every experiment on time series has."""
 
   best_by: str = 'discriminative_score'
@@ -130,11 +130,12 @@ def score(config: Config, generate: Sampler, count: int, seed: int) -> Report:
 
 def read(config: Data) -> data.Numbers:
   """The numbers of the config's file, read once."""
-  return _read(config.path, config.columns)
+  return _read(config.path, config.sha256, config.columns)
 
 
 @functools.lru_cache(maxsize=1)
-def _read(path, columns):
+def _read(path, sha256, columns):
+  base.check_file(path, sha256)
   return data.read_numbers(path, columns)
 
 

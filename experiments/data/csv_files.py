@@ -173,7 +173,7 @@ def _content(path: Path) -> bytes:
   if not path.exists():
     raise FileNotFoundError(f'there is no file {path}')
   if path.is_dir():
-    raise ValueError(f'{path} is a folder; a table is one CSV file')
+    raise ValueError(f'{path} is a folder; one file is needed')
   return path.read_bytes()
 
 

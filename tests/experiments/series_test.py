@@ -178,6 +178,14 @@ def test_without_scikit_learn_the_scores_are_kept(
   assert not (tmp_path / 'tsne.png').exists()
 
 
+def test_a_run_is_of_its_file_as_it_was(timegan, walks, tmp_path):
+  first = json.loads((timegan / 'config.json').read_text())['config']['sha256']
+  changed = tmp_path / 'walks.csv'
+  changed.write_text(walks.read_text() + '\n200,200,7\n')
+  with pytest.raises(ValueError, match='has changed since the run began'):
+    series.make_data(series.Config(path=str(changed), sha256=first))
+
+
 def test_rcgan_makes_what_falls_and_what_rises(walks, tmp_path):
   flags = [f'--path={walks}', '--steps=2', *SMALL]
   train.main(['stocks-rcgan', f'--workdir={tmp_path}', *flags])

@@ -109,6 +109,20 @@ def test_evaluation_compares_with_held_out_texts(run, capsys):
   assert 0 <= scores['copied'] <= scores['unique'] <= 1
 
 
+def test_a_run_is_of_its_file_as_it_was(run, lines, tmp_path, capsys):
+  first = json.loads((run / 'config.json').read_text())['config']['sha256']
+  # As many words, of which others are the most frequent.
+  changed = tmp_path / 'texts.txt'
+  changed.write_text(lines.read_text() + 'mat mat\n' * 60)
+  with pytest.raises(ValueError, match='has changed since the run began'):
+    text.make_data(text.Config(path=str(changed), sha256=first, words=True))
+  assert len(text.make_data(text.Config(path=str(changed), words=True)))
+  changed.unlink()
+  with pytest.raises(SystemExit, match='2'):
+    train.main(['text', f'--workdir={tmp_path / "w"}', f'--path={changed}'])
+  assert 'there is no file' in capsys.readouterr().err
+
+
 def test_samples_are_files_of_text(run, tmp_path):
   sample.main(
     [
@@ -234,16 +248,19 @@ def test_mistakes_are_told_in_a_line(content, message, tmp_path, capsys):
   assert not workdir.exists()
 
 
-@pytest.mark.parametrize('path', ['~/none.txt', '~'])
+@pytest.mark.parametrize(
+  ('path', 'message'),
+  [('~/none.txt', 'there is no file {}'), ('~', '{} is a folder')],
+)
 def test_a_missing_file_is_told_with_its_home(
-  path, tmp_path, capsys, monkeypatch
+  path, message, tmp_path, capsys, monkeypatch
 ):
   monkeypatch.setenv('HOME', str(tmp_path))
   with pytest.raises(SystemExit) as exit:
     train.main(['text', f'--workdir={tmp_path / "run"}', f'--path={path}'])
   assert exit.value.code == 2
   found = path.replace('~', str(tmp_path))
-  assert f'text: there is no file {found}.' in capsys.readouterr().err
+  assert message.format(found) in capsys.readouterr().err
 
 
 def test_a_missing_path_is_told(tmp_path, capsys):
