@@ -9,6 +9,7 @@ from PIL import Image, ImageOps, ImageSequence
 
 from experiments.data import decode
 from experiments.data.folder import SUFFIXES
+from experiments.data.visible import visible
 
 ANIMATIONS = ('.gif', '.webp', '.apng')
 
@@ -100,9 +101,8 @@ def _found(path: str) -> list[tuple[Path, list[Path]]]:
   if not os.path.isdir(path):
     raise NotADirectoryError(f'clips: needs a folder, and {path} is a file.')
   found = []
-  for parent, folders, names in os.walk(path, onerror=_raise, followlinks=True):
-    folders[:] = [name for name in folders if not name.startswith('.')]
-    files = [Path(parent, x) for x in sorted(names) if not x.startswith('.')]
+  for parent, names in visible(path):
+    files = [Path(parent, name) for name in sorted(names)]
     kinds = [file.suffix.lower() for file in files]
     found += [
       (file, [file])
@@ -122,11 +122,6 @@ def _found(path: str) -> list[tuple[Path, list[Path]]]:
       f'folders of {" ".join(x for x in SUFFIXES if x not in ANIMATIONS)}.'
     )
   return sorted(found)
-
-
-def _raise(error: OSError):
-  # os.walk would pass over a folder that it may not read.
-  raise error
 
 
 def _sequence(

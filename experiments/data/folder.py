@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from experiments.data import decode
 from experiments.data.batches import Arrays
+from experiments.data.visible import visible
 
 SUFFIXES = (
   '.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff',
@@ -192,23 +193,15 @@ def _files(path: str | os.PathLike) -> tuple[str, list[Path]]:
   if not os.path.isdir(path):
     raise NotADirectoryError(f'folder: needs a folder, and {path} is a file.')
   files = []
-  for parent, folders, names in os.walk(path, onerror=_raise, followlinks=True):
-    folders[:] = [name for name in folders if not name.startswith('.')]
+  for parent, names in visible(path):
     files += [
-      Path(parent, name)
-      for name in names
-      if name.lower().endswith(SUFFIXES) and not name.startswith('.')
+      Path(parent, name) for name in names if name.lower().endswith(SUFFIXES)
     ]
   if not files:
     raise FileNotFoundError(
       f'folder: no picture under {path}; looked for {" ".join(SUFFIXES)}.'
     )
   return path, sorted(files)
-
-
-def _raise(error: OSError):
-  # os.walk would pass over a folder that it may not read.
-  raise error
 
 
 def _classes(

@@ -56,13 +56,22 @@ class Numbers(NamedTuple):
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
-    several = series.ndim == 3
+    several, digits = series.ndim == 3, self._digits()
     if self.header:
       writer.writerow(['series'] * several + list(self.names))
     for number, one in enumerate(series if several else series[None]):
       for row in self.to_data(one):
-        writer.writerow([number] * several + [f'{x:.8g}' for x in row])
+        cells = [f'{x:.{n}g}' for x, n in zip(row, digits, strict=True)]
+        writer.writerow([number] * several + cells)
     return text.getvalue().encode('utf-8')
+
+  def _digits(self) -> list[int]:
+    """With how many digits numbers of each column are told apart."""
+    low, high = self.range()
+    size, span = np.maximum(np.abs(low), np.abs(high)), high - low
+    with np.errstate(divide='ignore', invalid='ignore'):
+      needed = 8 + np.ceil(np.log10(size / span))
+    return np.where(span > 0, np.clip(needed, 8, 15), 15).astype(int).tolist()
 
   def range(self) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest number of each column."""
@@ -160,6 +169,7 @@ def _numbers(path, line, cells, names, places):
     if is_number(cell) and math.isfinite(float(cell)):
       continue
     what = f'{cell!r} is no finite number' if cell else 'the cell is empty'
+    what += ' (decimals need a point)' * (',' in cell)
     raise ValueError(
       f'series: {path}, line {line}, column {names[place]!r}: {what}. Fill in '
       'or take out what is missing, and choose the columns of numbers with '

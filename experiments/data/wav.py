@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from experiments.data import decode
 from experiments.data.batches import Arrays
+from experiments.data.visible import visible
 
 _DAMAGED = (
   tarfile.TarError,
@@ -185,8 +186,7 @@ def _files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
 
 
 def _in_folder(path):
-  for parent, folders, names in os.walk(path, onerror=_raise, followlinks=True):
-    folders[:] = [name for name in folders if not name.startswith('.')]
+  for parent, names in visible(path):
     for name in names:
       inside = PurePosixPath(Path(parent, name).relative_to(path).as_posix())
       if _wanted(inside):
@@ -206,11 +206,6 @@ def _in_zip(path):
     for member in archive.namelist():
       if _wanted(PurePosixPath(member)):
         yield PurePosixPath(member), archive.read(member)
-
-
-def _raise(error: OSError):
-  # os.walk would pass over a folder that it may not read.
-  raise error
 
 
 def _wanted(name: PurePosixPath) -> bool:

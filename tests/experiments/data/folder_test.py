@@ -315,6 +315,20 @@ def test_a_subfolder_may_be_a_link(tmp_path):
   assert folder(tmp_path / 'pictures', 4)[1] == ('cat', 'dog')
 
 
+def test_a_link_to_a_folder_that_it_lies_in_is_passed_over(
+  tmp_path, monkeypatch
+):
+  _save(tmp_path / 'pictures' / 'cat' / 'a.png', _plain('L', 1))
+  _save(tmp_path / 'pictures' / 'dog' / 'a.png', _plain('L', 2))
+  os.symlink(tmp_path, tmp_path / 'pictures' / 'cat' / 'up')
+  os.symlink('../dog', tmp_path / 'pictures' / 'cat' / 'friend')
+  os.symlink('../cat', tmp_path / 'pictures' / 'dog' / 'friend')
+  monkeypatch.chdir(tmp_path)
+  source, names = folder('pictures', 4)
+  assert names == ('cat', 'dog')
+  assert len(source) == 4  # its own and its friend's
+
+
 def test_the_path_may_start_at_home(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   _save(tmp_path / 'mine' / 'a.png', _plain('L', 1))

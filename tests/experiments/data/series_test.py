@@ -88,6 +88,14 @@ def test_samples_as_csv(tmp_path):
   )
 
 
+def test_numbers_close_together_far_from_zero_stay_apart_in_a_csv(tmp_path):
+  content = 'at,level,zone\n1700000000001,1e5,1234567890123\n'
+  content += '1700000000002,100000.125,1234567890123\n'
+  table = data.read_numbers(written(tmp_path, content))
+  made = table.to_csv(table.to_unit(table.values)).decode()
+  assert made == content.replace('1e5', '100000')
+
+
 @pytest.mark.parametrize(
   ('content', 'message'),
   [
@@ -100,7 +108,7 @@ def test_samples_as_csv(tmp_path):
     ('1,2\n3,-inf\n', "line 2, column '2': '-inf' is no finite number"),
     ('a,b\n1,\n', "line 2, column 'b': the cell is empty"),
     ('a,b\n1,2\n,\n', "line 3, column 'a': the cell is empty"),
-    ('a;b\n1,5;2\n', "'1,5' is no finite number"),
+    ('a;b\n1,5;2\n', "'1,5' is no finite number .decimals need a point"),
     (ROWS, "column 'Date': '2020-01-01' is no .*--columns"),
     (b'\xff\xfea\x00', 'no text in UTF-8'),
     (gzip.compress(b'a,b\n1,2\n', mtime=0)[:-9], 'is damaged'),
