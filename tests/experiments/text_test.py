@@ -121,6 +121,12 @@ def test_a_run_is_of_its_file_as_it_was(run, lines, tmp_path, capsys):
   with pytest.raises(SystemExit, match='2'):
     train.main(['text', f'--workdir={tmp_path / "w"}', f'--path={changed}'])
   assert 'there is no file' in capsys.readouterr().err
+  # A run of before this number was kept.
+  config = {'experiment': 'text', 'config': {'path': str(changed)}}
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(SystemExit, match='2'):
+    sample.main([f'--workdir={tmp_path}'])
+  assert 'there is no file' in capsys.readouterr().err
 
 
 def test_samples_are_files_of_text(run, tmp_path):
