@@ -14,9 +14,10 @@ samples is the same in all, drawn once at the start, so that a sample depends on
 its latent alone; beyond the edges of a picture there are zeros, also for the
 filters; styles are mixed by latents that differ by layer (`mixing`); the
 discriminator's embedding of the label is one layer; the path length is of the
-whole batch.
+whole batch, whose styles are not mixed.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -395,12 +396,13 @@ def stylegan2(
     channels: of the pictures.
     num_classes: condition on `batch['label']`, integers below it; None plays
       without labels.
-    widths: channels at 4x4, 8x8, ... up to the resolution; None for the
-      paper's, at most 512 and 16384 / resolution.
+    widths: channels at 4x4, 8x8, ... up to the resolution; None for those of
+      the paper's configuration E, at most 512 and 16384 / resolution (F has
+      up to twice as many).
     latent_dim: entries of a latent, standard normal.
     w_dim: entries of w.
     depth: layers of the mapping network.
-    mix: probability of style mixing.
+    mix: probability of style mixing in training; samples have one style.
     truncation: of samples, not of training: build the GAN again with less than
       1 and sample from the same state.
     residual: of the discriminator.
@@ -433,13 +435,17 @@ def stylegan2(
     axis_name=axis_name, **shared,
   )  # fmt: skip
   own = _lazy_adam(learning_rate, path_every if path_weight else None)
-  gan = standard_gan(
+  game = functools.partial(
+    standard_gan,
     generator,
     Discriminator(widths, residual, group, **shared),
     loss=losses.non_saturating,
     generator_optimizer=own,
-    discriminator_optimizer=_lazy_adam(learning_rate, penalty_every),
-    latent=mixing(latent_dim, generator.layers, mix),
+    discriminator_optimizer=_lazy_adam(
+      learning_rate,
+      # In every step the penalty is no move of its own.
+      penalty_every if penalty_every > 1 else None,
+    ),
     penalty=lambda critic, real, fake, keys: penalties.r1(critic, real),
     penalty_weight=gamma / 2,
     penalty_every=penalty_every,
@@ -447,6 +453,12 @@ def stylegan2(
     axis_name=axis_name,
     **options,
   )
+  # Styles are mixed in training alone.
+  gan, samples = (
+    game(latent=mixing(latent_dim, generator.layers, probability))
+    for probability in (mix, 0.0)
+  )
+  gan = gan._replace(sample=samples.sample)
   if not path_weight:
     return gan
   return _with_path_length(

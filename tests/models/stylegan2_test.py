@@ -244,6 +244,32 @@ def test_layers_latents_mix_styles():
   assert float(jnp.abs(mixed - same).max()) > 1e-4
 
 
+def test_samples_have_one_style_whatever_training_mixes():
+  gan, state, _ = trained()
+  never = make(8, 1, mix=0.0, **SMALL)
+  batch = {'index': jnp.arange(4)}
+  drawn = jgan.sample(gan, state, batch, jax.random.key(1))
+  expected = jgan.sample(never, state, batch, jax.random.key(1))
+  np.testing.assert_allclose(drawn, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(('every', 'share'), [(1, 1), (3, 3 / 4)])
+def test_rates_are_rescaled_for_moves_of_the_penalty_alone(every, share):
+  gan = make(
+    8, 1, penalty_every=every, path_weight=0.0, learning_rate=0.1, **SMALL
+  )
+  batch = {'image': jax.random.normal(jax.random.key(5), (4, 8, 8, 1))}
+  state = jgan.init(gan, jax.random.key(0), batch)
+  new, _ = jgan.update(gan.players[0], state, batch, jax.random.key(1))
+  before, after = (
+    x.variables['discriminator']['params']['Dense_1']['kernel']
+    for x in (state, new)
+  )
+  # Adam's first step is of the rate.
+  step = float(jnp.abs(after - before).max())
+  assert step == pytest.approx(0.1 * share, rel=1e-3)
+
+
 def test_path_lengths_are_norms_of_the_jacobian():
   generator = Generator(1, (4, 3), w_dim=6, depth=1)
   z = jax.random.normal(jax.random.key(3), (1, 5))
