@@ -18,8 +18,10 @@ Rebooting ACGAN, 2021, https://arxiv.org/abs/2111.01118): the discriminator is
 not conditioned by projection, but keeps apart its features of other classes.
 
 Differences: no biases in the generator's blocks, where normalisations take them
-out; running statistics follow with momentum .9; orthogonal regularisation is
-part of the generator's gradient, and not of the loss that is told.
+out; running statistics follow with momentum .9; what makes scales and biases of
+the normalisations is not spectrally normalised, and without `shared_dim` it
+starts at 0; orthogonal regularisation is part of the generator's gradient, and
+not of the loss that is told.
 """
 
 import functools
@@ -44,7 +46,7 @@ from jgan.layers import (
   one_hot,
 )
 from jgan.models.resnet import DownBlock, Images, Layer, PlainBlock, UpBlock
-from jgan.models.sngan import last_size, spectral, widths
+from jgan.models.sngan import check_attention, last_size, spectral, widths
 from jgan.standard import Auxiliary, standard_gan
 
 _N02 = initializers.normal(0.02)
@@ -63,7 +65,8 @@ class Generator(nn.Module):
       one-hot label to each.
     skip: give each block a part of the latent of its own.
     attention: height and width of what an attention sees; None has none.
-    kernel_init: of all kernels.
+    kernel_init: of all kernels; without `shared_dim` those of the
+      normalisations start at 0.
     dtype: of the computation; params, spectral norms and pictures are float32.
     axis_name: of pmap or shard_map, for batch statistics of all devices.
   """
@@ -325,9 +328,11 @@ def biggan(
       the number of blocks and one.
     shared_dim: of the label's embedding that all blocks share; None for none.
     skip: give each block a part of the latent.
-    attention: height and width of what the attentions see; None for none.
+    attention: height and width of what the attentions see, a size that both
+      networks have; None for none.
     embedding_dim: of the features that `d2d_ce_term` needs; None projects.
-    kernel_init: of all kernels, such as `flax.linen.initializers.orthogonal()`.
+    kernel_init: of all kernels but those of the normalisations without
+      `shared_dim`; such as `flax.linen.initializers.orthogonal()`.
     orthogonal: strength of the generator's `orthogonal_regularization`.
     loss: the game.
     learning_rate: Adam's, of the generator; a schedule counts its moves.
@@ -345,13 +350,15 @@ def biggan(
     A `GAN` with labels.
 
   Raises:
-    ValueError: if the resolution is no power of two of at least 8, the latent
-      does not divide, or there are less than two classes; from `init`, if the
-      batch has no labels.
+    ValueError: if the resolution is no power of two of at least 8, a network
+      has no such size as `attention`, the latent does not divide, or there are
+      less than two classes; from `init`, if the batch has no labels.
   """
   blocks = len(widths(resolution, width, 4)) - 1
   if num_classes < 2:
     raise ValueError(f'biggan: needs two classes or more, got {num_classes}.')
+  if attention is not None:
+    check_attention('biggan', attention, resolution)
   if skip and latent_dim % (blocks + 1):
     raise ValueError(
       f'biggan: {blocks} blocks and the first layer need a latent that divides '

@@ -28,6 +28,7 @@ from jgan.models.resnet import DownBlock, Images, PlainBlock, UpBlock, conv
 from jgan.models.sngan import (
   at_generator_pace,
   block_norm,
+  check_attention,
   last_size,
   projection,
   spectral,
@@ -172,7 +173,7 @@ def sagan(
   widths(resolution, generator_width, 4)  # refuses what cannot be built
   if attention is None:
     attention = min(resolution // 2, 32)
-  _check_attention(attention, resolution)
+  check_attention('sagan', attention, resolution)
   shared = {'num_classes': num_classes, 'dtype': dtype}
   slower = at_generator_pace(discriminator_learning_rate, n_critic)
   return standard_gan(
@@ -193,15 +194,3 @@ def sagan(
     ema_decay=ema_decay,
     axis_name=axis_name,
   )
-
-
-def _check_attention(attention: int, resolution: int) -> None:
-  sizes, size = [], resolution // 2
-  while size >= last_size(resolution):
-    sizes.append(size)
-    size //= 2
-  if attention not in sizes:
-    raise ValueError(
-      f'sagan: at {resolution} pixels the attention can see pictures of '
-      f'{" or ".join(map(str, sizes))}, got {attention}.'
-    )

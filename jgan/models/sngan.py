@@ -220,6 +220,19 @@ def last_size(resolution: int) -> int:
   return 8 if resolution == 32 else 4
 
 
+def check_attention(who: str, attention: int, resolution: int) -> None:
+  """Raises ValueError where a network never has pictures of this size."""
+  sizes, size = [], resolution // 2
+  while size >= last_size(resolution):
+    sizes.append(size)
+    size //= 2
+  if attention not in sizes:
+    raise ValueError(
+      f'{who}: at {resolution} pixels the attention can see pictures of '
+      f'{" or ".join(map(str, sizes))}, got {attention}.'
+    )
+
+
 def spectral(layer: nn.Module, *, train: bool) -> Layer:
   """The layer with spectral norm, whose vectors move while training."""
   return functools.partial(SpectralNorm(layer), update_stats=train)

@@ -157,6 +157,7 @@ def test_reacgan_plays_without_projection():
   [
     ({'resolution': 48}, 'power of two of at least 8, got 48'),
     ({'num_classes': 1}, 'two classes or more, got 1'),
+    ({'attention': 64}, 'can see pictures of 16 or 8, got 64'),
     ({'skip': True, 'latent_dim': 130}, 'divides by 4, got latent_dim=130'),
   ],
 )
