@@ -662,6 +662,23 @@ def test_impossible_resolutions_are_refused(make, message):
     make()
 
 
+@pytest.mark.parametrize(
+  ('make', 'batch'),
+  [
+    (
+      partial(jgan.models.acgan, 32, 3, 3, generator_width=1),
+      images(32, 3, labels=3),
+    ),
+    (partial(lsgan, generator_width=1), images(8)),
+    (partial(cgan, width=1, maxout_units=1), images(4, labels=3)),
+  ],
+)
+def test_the_narrowest_networks_have_a_channel_everywhere(make, batch):
+  init = partial(jgan.init, make())
+  state = jax.eval_shape(init, jax.random.key(0), batch)
+  assert all(x.size for x in jax.tree.leaves(state.variables))
+
+
 def test_missing_labels_are_named():
   gan = jgan.models.dcgan(8, width=4, num_classes=3)
   with pytest.raises(ValueError, match=r"num_classes=3 .* needs a 'label'"):

@@ -65,7 +65,7 @@ class Generator(nn.Module):
     x = nn.Dense(16 * self.width, kernel_init=_normal, dtype=self.dtype)(x)
     x = nn.relu(x).reshape(-1, 4, 4, self.width)
     for i in range(1, self.resolution.bit_length() - 3):
-      x = self._grow(self.width >> i, use_bias=False)(x)
+      x = self._grow(max(self.width >> i, 1), use_bias=False)(x)
       norm = BatchNorm(0.9, dtype=self.dtype, axis_name=self.axis_name)
       x = nn.relu(norm(x, use_running_average=not train))
     x = self._grow(self.channels)(x)

@@ -160,13 +160,13 @@ def cgan(
   """
   if num_classes < 2:
     raise ValueError(f'cgan: needs two classes or more, got {num_classes}.')
-  sixth = width // 6
+  sixth = max(width // 6, 1)
   generator = Generator(
-    shape, num_classes, sixth, width - sixth, width, dropout, dtype
+    shape, num_classes, sixth, max(width - sixth, 1), width, dropout, dtype
   )
   units, bound = maxout_units, math.sqrt(3)
   discriminator = Discriminator(
-    num_classes, units, units * 5 // 24, units, dropout, dtype
+    num_classes, units, max(units * 5 // 24, 1), units, dropout, dtype
   )
   return standard_gan(
     generator,

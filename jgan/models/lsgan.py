@@ -70,6 +70,7 @@ class Generator(nn.Module):
     x = norm_relu(x.reshape(-1, side, side, full))
     pairs = [(full, 2), (full, 1)] * (self.doublings - 2)
     for features, stride in (*pairs, (full // 2, 2), (full // 4, 2)):
+      features = max(features, 1)
       x = conv(features, strides=(stride, stride), use_bias=False)(x)
       x = norm_relu(x)
     x = conv(self.channels, strides=(1, 1))(x)
