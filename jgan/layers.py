@@ -266,6 +266,9 @@ class Dropout(nn.Module):
 
   Attributes:
     rate: the share, from 0 up to but not including 1.
+
+  Raises:
+    ValueError: the rate is another.
   """
 
   rate: float
@@ -274,6 +277,11 @@ class Dropout(nn.Module):
   def __call__(
     self, x: Float[Array, '*axes'], deterministic: bool
   ) -> Float[Array, '*axes']:
+    if not 0 <= self.rate < 1:
+      raise ValueError(
+        'Dropout: the rate must be from 0 up to but not including 1, got '
+        f'{self.rate}.'
+      )
     if deterministic or self.rate == 0:
       return x
     kept = jax.random.bernoulli(

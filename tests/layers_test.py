@@ -507,6 +507,12 @@ def test_dropout_is_that_of_flax(rate):
   np.testing.assert_array_equal(still, x)
 
 
+@pytest.mark.parametrize('rate', [-0.1, 1.0])
+def test_dropout_leaves_something(rate):
+  with pytest.raises(ValueError, match=f'not including 1, got {rate}'):
+    layers.Dropout(rate).init(jax.random.key(0), normal(2), deterministic=True)
+
+
 def test_one_hot_labels():
   got = layers.one_hot(jnp.array([2, 0]), 3)
   np.testing.assert_array_equal(got, [[0, 0, 1], [1, 0, 0]])

@@ -176,7 +176,7 @@ def pix2pix(
     discriminator_width: the discriminator's channels there.
     layers: halvings of the discriminator, by which its patches have 16, 34, 70,
       142 pixels (1 to 4).
-    dropout: the generator's noise.
+    dropout: the generator's noise, from 0 up to but not including 1.
     sampling_noise: whether sampling draws it, as the paper does; False gives
       one and the same translation for any key.
     batch_norm: normalise over the batch; False: each picture by itself, which
@@ -196,8 +196,9 @@ def pix2pix(
     A `GAN` with players 'discriminator' and 'generator'.
 
   Raises:
-    ValueError: if the resolution does not fit the depth; from `init`, where
-      the batch has other pictures, or too small ones for the discriminator.
+    ValueError: if the resolution does not fit the depth, or the dropout is out
+      of its range; from `init`, where the batch has other pictures, or too
+      small ones for the discriminator.
 
   >>> import jax, jax.numpy as jnp
   >>> gan = pix2pix(resolution=16, channels=3, layers=2, width=4)
@@ -207,6 +208,11 @@ def pix2pix(
   >>> jgan.sample(gan, state, inputs, jax.random.key(1)).shape
   (5, 16, 16, 3)
   """
+  if not 0 <= dropout < 1:
+    raise ValueError(
+      f'pix2pix: dropout must be from 0 up to but not including 1, got '
+      f'{dropout}.'
+    )
   shared = {
     'batch_norm': batch_norm,
     'dtype': dtype,

@@ -181,9 +181,11 @@ def test_sampling_without_noise_does_not_depend_on_the_key():
     (partial(jgan.models.pix2pix, 48), 'power of two of at least 4, got 48'),
     (partial(jgan.models.pix2pix, 48, depth=5), 'multiple of 2.*depth=5'),
     (partial(jgan.models.pix2pix, 64, depth=0), 'depth=0'),
+    (partial(jgan.models.pix2pix, dropout=1.0), 'not including 1, got 1.0'),
+    (partial(jgan.models.pix2pix, dropout=-0.1), 'from 0 .* got -0.1'),
   ],
 )
-def test_impossible_resolutions_are_refused(make, message):
+def test_what_cannot_be_built_is_refused(make, message):
   with pytest.raises(ValueError, match=message):
     make()
 
