@@ -231,6 +231,16 @@ def relativistic_average_discriminator_loss(
   return jax.nn.softplus(-real) + jax.nn.softplus(fake)
 
 
+def check_pair(who: str, loss: AdversarialLoss) -> None:
+  """Raises TypeError where a game is given something else than a pair."""
+  sides = (getattr(loss, side, None) for side in AdversarialLoss._fields)
+  if not all(map(callable, sides)):
+    raise TypeError(
+      f'{who}: loss needs an AdversarialLoss, such as jgan.losses.hinge, got '
+      f'{loss!r}.'
+    )
+
+
 def _check(name: str, real_logits: Array, fake_logits: Array) -> None:
   # [n, 1] against [n] would broadcast to [n, n] without a word.
   if real_logits.shape != fake_logits.shape:

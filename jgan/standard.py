@@ -19,7 +19,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from jgan import gradients, sharding
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.latents import Latent
-from jgan.losses import AdversarialLoss
+from jgan.losses import AdversarialLoss, check_pair
 
 Outputs = Mapping[str, Array]
 """What a discriminator says: 'logits', and what an auxiliary term reads."""
@@ -56,6 +56,12 @@ class Tracker(NamedTuple):
 _LATENT, _STREAMS, _REAL, _FAKE, _PENALTY = range(5)
 _AUGMENT = 5  # folded into the key of the real or of the fake call
 _GENERATOR = 6  # folded in for its move's calls of the discriminator
+
+_AUGMENT_NEEDS = (
+  'augment needs a function of samples [n, ...] and keys [n]: of '
+  'transformations of one picture `jgan.augment.chain(...)`; of the pair that '
+  '`jgan.ada` makes the first, with the second as tracker=.'
+)
 
 _COLLECTIONS = DenyList(('params', 'intermediates'))
 
@@ -147,10 +153,16 @@ def standard_gan(
     A `GAN` with players 'discriminator' and 'generator'.
 
   Raises:
+    TypeError: the loss is no pair, or `augment` no function.
     ValueError: from `init`, where generator and batch differ in shape, or the
       reals are integers; from any use, where the batch lacks the data or does
       not divide by `pack`.
   """
+  check_pair('standard_gan', loss)
+  if augment is not None and not callable(augment):
+    raise TypeError(
+      f'standard_gan: {_AUGMENT_NEEDS} Got a {type(augment).__name__}.'
+    )
   game = _Game(
     generator=generator,
     discriminator=discriminator,
@@ -402,7 +414,11 @@ class _Game:
     """Samples as the discriminator sees them: augmented, then packed."""
     if self.augment:
       keys = self._keys(key, _AUGMENT, batch)
-      samples = self.augment(samples, keys, *self._memory(own))
+      try:
+        samples = self.augment(samples, keys, *self._memory(own))
+      except TypeError as error:
+        error.add_note(f'standard_gan: {_AUGMENT_NEEDS}')
+        raise
     if self.pack == 1:
       return samples
     n, *axes, channels = samples.shape

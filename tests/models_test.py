@@ -8,6 +8,7 @@ import flax.linen as nn
 import games
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -677,6 +678,22 @@ def test_the_narrowest_networks_have_a_channel_everywhere(make, batch):
   init = partial(jgan.init, make())
   state = jax.eval_shape(init, jax.random.key(0), batch)
   assert all(x.size for x in jax.tree.leaves(state.variables))
+
+
+@pytest.mark.parametrize(
+  'make',
+  [
+    partial(jgan.models.pix2pix, 8),
+    jgan.models.cyclegan,
+    partial(jgan.models.mocogan, 8),
+    jgan.models.multimodal,
+    partial(jgan.models.gumbelgan, 5, 4),
+  ],
+)
+def test_a_loss_that_is_no_pair_is_refused(make, monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  with pytest.raises(TypeError, match=r"AdversarialLoss, .* got 'hinge'"):
+    make(loss='hinge')
 
 
 def test_missing_labels_are_named():

@@ -6,6 +6,7 @@ import itertools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -583,6 +584,29 @@ def test_integers_in_place_of_reals_are_refused():
   message = r"makes float32, but batch\['x'\] holds uint8; scale the reals"
   with pytest.raises(ValueError, match=message):
     jgan.init(game(), key(), batch(x=X.astype('uint8')))
+
+
+@pytest.mark.parametrize(
+  'loss', ['hinge', jgan.losses.hinge_generator_loss, None]
+)
+def test_a_loss_that_is_no_pair_is_refused(loss, monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  with pytest.raises(TypeError, match=r'standard_gan: .* an AdversarialLoss'):
+    game(loss=loss)
+
+
+@pytest.mark.parametrize('augment', [jgan.augment.color, ()])
+def test_an_augmentation_that_is_no_function_is_refused(augment, monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  with pytest.raises(TypeError, match=r'jgan\.augment\.chain.* Got a tuple'):
+    game(augment=augment)
+
+
+def test_an_augmentation_of_other_arguments_is_explained():
+  augment, _ = jgan.ada.adaptive(batch_size=N)
+  with pytest.raises(TypeError) as caught:
+    jgan.init(game(augment=augment), key(), batch())
+  assert 'with the second as tracker=' in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize('axis_name', ['batch', None])

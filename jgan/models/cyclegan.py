@@ -201,6 +201,7 @@ def cyclegan(
   >>> {name: x.shape[-1] for name, x in sorted(samples.items())}
   {'cycle_x': 1, 'cycle_y': 3, 'fake_x': 1, 'fake_y': 3}
   """
+  losses.check_pair('cyclegan', loss)
   if identity_weight and x_channels != y_channels:
     raise ValueError(
       'cyclegan: an identity loss needs domains of as many channels, got '

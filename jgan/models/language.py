@@ -22,7 +22,7 @@ from jgan import sharding
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.initializers import normal
 from jgan.layers import Dropout, recurrent
-from jgan.losses import AdversarialLoss
+from jgan.losses import AdversarialLoss, check_pair
 from jgan.standard import logit_metrics
 
 Carry = Any
@@ -418,6 +418,7 @@ def text_gan(
   Raises:
     ValueError: a number is below its least, or no filter fits the length.
   """
+  check_pair(game.who, game.loss)
   generator, discriminator = game.generator, game.discriminator
   least = {
     'vocabulary': (generator.vocabulary, 2),

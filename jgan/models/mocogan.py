@@ -306,6 +306,7 @@ def mocogan(
       from `init` and the losses, if the batch's clips are of another form.
   """
   layer_widths(resolution, generator_width)  # refuses what cannot be
+  losses.check_pair('mocogan', loss)
   numbers = {
     'frames': frames,
     'content_dim': content_dim,

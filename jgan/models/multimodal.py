@@ -392,8 +392,10 @@ def compose(
 
   Raises:
     ValueError: from `init`, where the generator and the batch differ in
-      modalities or in their shapes.
+      modalities or in their shapes, or a player sees what is not made.
   """
+  for name, judge in judges.items():
+    losses.check_pair(f'compose: {name!r}', judge.loss)
   game = _Game(generator, judges, tasks, latent, axis_name)
   players = [
     Player(name, functools.partial(game.judge_loss, name), judge.optimizer)
@@ -429,6 +431,12 @@ class _Game:
       generator_key, self._draw(batch, latent_key), label, train=True
     )
     _check(fake, batch)
+    for name, player in {**self.judges, **self.tasks}.items():
+      if not set(player.sees) <= set(fake):
+        raise ValueError(
+          f'compose: {name!r} needs to see a tuple of {sorted(fake)}, which '
+          f'the generator makes, got sees={player.sees!r}.'
+        )
     # Of fakes, whose shapes are those of reals: _check has seen to it.
     made = {
       name: judge.module.init(keys.pop(), *_of(judge, fake), label, train=True)

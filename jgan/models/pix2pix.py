@@ -208,6 +208,7 @@ def pix2pix(
   >>> jgan.sample(gan, state, inputs, jax.random.key(1)).shape
   (5, 16, 16, 3)
   """
+  losses.check_pair('pix2pix', loss)
   if not 0 <= dropout < 1:
     raise ValueError(
       f'pix2pix: dropout must be from 0 up to but not including 1, got '

@@ -257,6 +257,10 @@ def test_mistakes_are_named():
     init(without)
   with pytest.raises(ValueError, match=r"a 'x' of \[2\].*holds there: \[5\]"):
     init({**BATCH, 'x': jnp.zeros((6, 5))})
+  judge = Judge(Linear(), ('z',), jgan.losses.hinge, optax.adam(1e-2))
+  message = r"'pair_judge' .* a tuple of \['x', 'y'\].* got sees=\('z',\)"
+  with pytest.raises(ValueError, match=message):
+    jgan.init(game(judge), jax.random.key(0), BATCH)
   with pytest.raises(ValueError, match='power of two of at least 64'):
     jgan.models.multimodal(length=100)
   with pytest.raises(ValueError, match='power of two of at least 8'):
