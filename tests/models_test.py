@@ -632,20 +632,6 @@ def test_checkpoint_round_trip(trained, tmp_path):
   games.assert_close(state, trained.states[-1], 0)
 
 
-def test_eager_is_jit():
-  row = ROWS['mlp']
-  gan = row.make()
-  state = jgan.init(gan, jax.random.key(0), row.batch)
-  compiled = jgan.train_step(gan, state, row.batch, jax.random.key(1))
-  with jax.disable_jit():  # one model: eagerly every operation compiles alone
-    eager = jgan.train_step(gan, state, row.batch, jax.random.key(1))
-  # Adam's first step is of one size whatever the gradient: compare that.
-  moments = optax.tree.get_all_with_path(eager[0].opt_state, 'mu')
-  same = optax.tree.get_all_with_path(compiled[0].opt_state, 'mu')
-  games.assert_close([m for _, m in moments], [m for _, m in same], 1e-6)
-  games.assert_close(eager[1], compiled[1], 1e-5)
-
-
 @pytest.mark.parametrize(
   ('make', 'message'),
   [
