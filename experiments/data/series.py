@@ -56,22 +56,26 @@ class Numbers(NamedTuple):
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
-    several, digits = series.ndim == 3, self._digits()
+    several, places = series.ndim == 3, self._places()
     if self.header:
       writer.writerow(['series'] * several + list(self.names))
     for number, one in enumerate(series if several else series[None]):
       for row in self.to_data(one):
-        cells = [f'{x:.{n}g}' for x, n in zip(row, digits, strict=True)]
+        pairs = zip(row.tolist(), places, strict=True)
+        cells = [f'{round(x, n):.15g}' for x, n in pairs]
         writer.writerow([number] * several + cells)
     return text.getvalue().encode('utf-8')
 
-  def _digits(self) -> list[int]:
-    """With how many digits numbers of each column are told apart."""
+  def _places(self) -> list[int]:
+    """To how many decimal places float32 of [0, 1] knows each column's numbers.
+
+    Just below 1 the next number is 2^-24 away: with that part of the range as
+    the last place, or more, numbers of the file come back as they were written.
+    """
     low, high = self.range()
-    size, span = np.maximum(np.abs(low), np.abs(high)), high - low
-    with np.errstate(divide='ignore', invalid='ignore'):
-      needed = 8 + np.ceil(np.log10(size / span))
-    return np.where(span > 0, np.clip(needed, 8, 15), 15).astype(int).tolist()
+    with np.errstate(divide='ignore'):
+      places = np.floor(-np.log10((high - low) / 2**24))
+    return np.clip(places, -300, 400).astype(int).tolist()  # a constant's: all
 
   def range(self) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest number of each column."""

@@ -86,8 +86,7 @@ def test_a_run_draws_lines_and_writes_numbers_in_their_units(timegan, walks):
     assert (numbers[:, 3] == 7).all()
   # The reals are rows of the file.
   _, numbers = read(timegan / 'reals.csv')
-  known = {tuple(np.round(row, 3)) for row in table.values}
-  assert {tuple(np.round(row, 3)) for row in numbers[:, 1:]} <= known
+  assert {*map(tuple, numbers[:, 1:])} <= {*map(tuple, table.values)}
   with Image.open(timegan / 'reals.png') as image:
     reals = image.size
   with Image.open(timegan / 'samples' / '000008.png') as image:
