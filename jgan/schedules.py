@@ -70,7 +70,12 @@ def cosine(
 
   Returns:
     A function of the step, also as optax takes it for hyperparameters.
+
+  Raises:
+    ValueError: if there are no steps.
   """
+  if steps <= 0:
+    raise ValueError(f'cosine: needs at least one step, got {steps=}.')
 
   def value(step):
     share = jnp.minimum(step / steps, 1)

@@ -37,3 +37,8 @@ def test_cosine_goes_from_one_value_to_the_other_and_stays():
   at = [float(value(jnp.int32(step))) for step in (0, 50, 100, 1000)]
   assert at == pytest.approx([2, 1.5, 1, 1])
   assert float(value(25)) == pytest.approx(1 + (1 + 0.5**0.5) / 2)
+
+
+def test_a_cosine_of_no_steps_is_refused():
+  with pytest.raises(ValueError, match='at least one step, got steps=0'):
+    schedules.cosine(2.0, 1.0, 0)
