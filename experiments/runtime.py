@@ -13,10 +13,15 @@ import jgan
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _NO_LIMIT = 2**31 - 1
 
-# The versions of jaxlib that have the flag; another stops at a flag that it
-# does not know.
-_SINCE, _UNTIL = (0, 9), (0, 13)
-_FLAG = '--xla_cpu_experimental_ynn_fusion_type'
+_CONVOLUTIONS = '--xla_cpu_experimental_ynn_fusion_type'
+_IN_PLACE = '--xla_cpu_copy_insertion_use_region_analysis'
+# By flag, the first version of jaxlib that has it, and its value; jaxlib stops at
+# one that it does not know, and versions from `_UNTIL` on were not tried.
+_CHOSEN = {
+  _CONVOLUTIONS: ((0, 9), '-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION'),
+  _IN_PLACE: ((0, 7), 'true'),
+}
+_UNTIL = (0, 13)
 
 
 def prepare() -> None:
@@ -40,10 +45,11 @@ def cache_compiled_programs() -> None:
 def tune() -> None:
   """Makes steps on CPUs quicker; to be called before anything is computed.
 
-  Freed memory stays in the process, and XLA's older code computes convolutions.
+  Freed memory stays in the process, XLA's older code computes convolutions, and
+  optimizers update more of the donated state in its place.
   """
   _keep_freed_memory()
-  _choose_convolutions()
+  _choose_flags()
 
 
 def compiler_options(rematerialize: bool) -> dict[str, str]:
@@ -73,13 +79,16 @@ def _keep_freed_memory():
     mallopt(_TRIM_THRESHOLD, _NO_LIMIT)
 
 
-def _choose_convolutions():
-  """Lets XLA compute convolutions on CPUs by Eigen in place of YNNPACK.
+def _choose_flags():
+  """Sets flags of XLA's CPU backend; those of the user's own win.
 
-  Which from jaxlib 0.9 on is the default, and slower; matrix products and sums,
-  at which it is not, stay with it. A flag of the user's own wins.
+  From jaxlib 0.9 on YNNPACK computes convolutions, and slower than Eigen, the
+  older code; matrix products and sums, at which it is not, stay with it. And of
+  a donated param and its moments, which Adam reads together and writes one by
+  one, XLA copies some first, unless it looks closer at which are still needed.
   """
   flags = os.environ.get('XLA_FLAGS', '')
-  if _SINCE <= jax.__version_info__ < _UNTIL and _FLAG not in flags:
-    chosen = f'{_FLAG}=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION'
-    os.environ['XLA_FLAGS'] = f'{flags} {chosen}'.strip()
+  for flag, (since, value) in _CHOSEN.items():
+    if since <= jax.__version_info__ < _UNTIL and flag not in flags:
+      flags = f'{flags} {flag}={value}'.strip()
+  os.environ['XLA_FLAGS'] = flags

@@ -12,6 +12,8 @@ import pytest
 from experiments import runtime
 
 FLAG = '--xla_cpu_experimental_ynn_fusion_type'
+CONVOLUTIONS = f'{FLAG}=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION'
+IN_PLACE = '--xla_cpu_copy_insertion_use_region_analysis=true'
 
 
 @pytest.fixture
@@ -29,16 +31,17 @@ def flags(monkeypatch):
   return after
 
 
-def test_convolutions_are_chosen_where_the_flag_is_known(flags):
-  chosen = f'{FLAG}=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION'
-  assert flags() == flags('', (0, 9, 0)) == chosen
-  assert flags('--other=1') == f'--other=1 {chosen}'
-  assert flags(version=(0, 8, 3)) is None
+def test_flags_are_chosen_where_they_are_known(flags):
+  assert flags() == flags('', (0, 9, 0)) == f'{CONVOLUTIONS} {IN_PLACE}'
+  assert flags('--other=1') == f'--other=1 {CONVOLUTIONS} {IN_PLACE}'
+  assert flags(version=(0, 8, 3)) == IN_PLACE
   assert flags('--other=1', (0, 13, 0)) == '--other=1'
 
 
 def test_a_users_own_choice_stays(flags):
-  assert flags(f'{FLAG}=') == f'{FLAG}='
+  assert flags(f'{FLAG}=') == f'{FLAG}= {IN_PLACE}'
+  own = f'{IN_PLACE[:-4]}false'
+  assert flags(own) == f'{own} {CONVOLUTIONS}'
 
 
 def test_a_step_on_a_cpu_keeps_apart_what_is_made_twice(monkeypatch):
@@ -49,27 +52,41 @@ def test_a_step_on_a_cpu_keeps_apart_what_is_made_twice(monkeypatch):
   assert not runtime.compiler_options(rematerialize=True)
 
 
-# A convolution that either code computes, under the flag that `tune` chose.
+# Under the flags of `tune`: is a convolution YNNPACK's, and how many copies are
+# there of a hidden layer and its moments, with the second flag and without.
 TUNED = """
 from experiments import runtime
 runtime.tune()
-import jax, jax.numpy as jnp
+import functools, jax, jax.numpy as jnp, jgan
 from jgan.convolutions import conv2d
 operands = jnp.ones((8, 16, 16, 32)), jnp.ones((3, 3, 32, 32))
 print('ynn' in jax.jit(conv2d).lower(*operands).compile().as_text())
+gan = jgan.models.mlp((12,), width=64, maxout=8)
+batch, key = {'image': jnp.ones((4, 12))}, jax.random.key(0)
+state = jax.eval_shape(functools.partial(jgan.init, gan), key, batch)
+def play(gan, state, batch, key):
+  return jgan.train_step(gan, state, batch, key, moves=jgan.moves(gan, 0))
+step = jax.jit(play, static_argnums=0, donate_argnums=1)
+step = step.lower(gan, state, batch, key)
+for options in ({}, {'%s': False}):
+  lines = step.compile(options).as_text().splitlines()
+  print(sum('[64,64]' in line and ' copy(' in line for line in lines))
 """
 
 
-def test_xla_takes_the_flag():
+def test_xla_takes_the_flags():
   # Optimised as a command is, not as tests are.
   environment = {**os.environ, 'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
   told = subprocess.run(
-    [sys.executable, '-c', TUNED],
+    [sys.executable, '-c', TUNED % IN_PLACE[2:-5]],
     env=environment,
     capture_output=True,
     text=True,
   )
-  assert told.stdout.strip() == 'False', told.stderr
+  assert told.returncode == 0, told.stderr
+  convolution, with_it, without = told.stdout.split()
+  assert convolution == 'False'
+  assert int(with_it) == 0 < int(without)
 
 
 @pytest.mark.skipif(
