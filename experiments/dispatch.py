@@ -114,11 +114,11 @@ def cycle_length(players: Sequence[jgan.Player]) -> int | None:
 def told_by(players: Sequence[jgan.Player], start: int, steps: int) -> range:
   """Steps that tell how often each pattern of moves occurs from `start` on.
 
-  A cycle of them; all that are left where a predicate decides, such as the
-  phases of a training.
+  A cycle of them; all that are left where those are fewer, or where a predicate
+  decides, such as the phases of a training.
   """
   cycle = cycle_length(players)
-  return range(start, steps if cycle is None else start + cycle)
+  return range(start, steps if cycle is None else min(steps, start + cycle))
 
 
 def play(

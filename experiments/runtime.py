@@ -15,8 +15,8 @@ _NO_LIMIT = 2**31 - 1
 
 _CONVOLUTIONS = '--xla_cpu_experimental_ynn_fusion_type'
 _IN_PLACE = '--xla_cpu_copy_insertion_use_region_analysis'
-# By flag, the first version of jaxlib that has it, and its value; jaxlib stops at
-# one that it does not know, and versions from `_UNTIL` on were not tried.
+# By flag, the first version of jaxlib that has it, and its value. Others stop
+# at a flag that they do not know; versions from `_UNTIL` on were not tried.
 _CHOSEN = {
   _CONVOLUTIONS: ((0, 9), '-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION'),
   _IN_PLACE: ((0, 7), 'true'),

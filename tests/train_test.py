@@ -393,9 +393,9 @@ def test_standing_statistics_are_plain_averages_over_batches():
     **state.variables['generator'],
     'params': state.ema_params['generator'],
   }
-  moments = []
+  moments, loss = [], jax.jit(gan.players[1].loss)
   for i, batch in enumerate(batches()):
-    out = gan.players[1].loss(
+    out = loss(
       {**state.variables, 'generator': averaged},
       batch,
       jax.random.fold_in(key(), i),

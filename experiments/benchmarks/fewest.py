@@ -149,8 +149,8 @@ def _mean_step(gan, batch):
 
 def patterns(gan: jgan.GAN) -> collections.Counter[tuple[str, ...]]:
   """How often each pattern of moves comes in a cycle of steps."""
-  steps = dispatch.told_by(gan.players, 0, 1)
-  return collections.Counter(jgan.moves(gan, step) for step in steps)
+  length = dispatch.cycle_length(gan.players) or 1
+  return collections.Counter(jgan.moves(gan, step) for step in range(length))
 
 
 def step_program(

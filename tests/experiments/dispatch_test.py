@@ -49,5 +49,6 @@ def test_steps_that_tell_who_moves_how_often():
     return jgan.Player('a', None, None, every)
 
   assert dispatch.told_by([player(2), player(3)], 5, 100) == range(5, 11)
+  assert dispatch.told_by([player(2), player(3)], 5, 9) == range(5, 9)
   phased = [player(2), player(lambda step: step < 40)]
   assert dispatch.told_by(phased, 5, 100) == range(5, 100)

@@ -41,7 +41,7 @@ def terms(state, **numbers):
   """The classification terms of discriminator and generator."""
   return [
     float(
-      player.loss(
+      jax.jit(player.loss)(
         state.variables, BATCH, jax.random.key(1), jnp.int32(0)
       ).metrics['auxiliary']
     )
@@ -50,25 +50,21 @@ def terms(state, **numbers):
 
 
 def cross_entropy(state, images):
-  said, _ = Discriminator(CLASSES, 2, 0.0).apply(
-    state.variables['discriminator'],
-    images,
-    None,
-    train=True,
-    mutable=['batch_stats'],
+  judge = partial(
+    Discriminator(CLASSES, 2, 0.0).apply, train=True, mutable=['batch_stats']
   )
+  said, _ = jax.jit(judge)(state.variables['discriminator'], images, None)
   logits = np.asarray(said['class_logits'], 'float64')
   shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
   return -np.log(shares[np.arange(4), BATCH['label']]).mean()
 
 
 def test_reals_and_fakes_are_named_by_the_discriminator(state):
-  fakes, _ = Generator(8, 1, CLASSES, 4).apply(
-    state.variables['generator'],
-    BATCH['latent'],
-    BATCH['label'],
-    train=True,
-    mutable=['batch_stats'],
+  generate = partial(
+    Generator(8, 1, CLASSES, 4).apply, train=True, mutable=['batch_stats']
+  )
+  fakes, _ = jax.jit(generate)(
+    state.variables['generator'], BATCH['latent'], BATCH['label']
   )
   of_real = cross_entropy(state, BATCH['image'])
   of_fake = cross_entropy(state, fakes)

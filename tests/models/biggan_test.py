@@ -51,7 +51,8 @@ def test_shared_embeddings_and_parts_of_the_latent_reach_every_block():
   network = Generator(8, 1, 3, width=4, shared_dim=5, skip=True)
   latent = jax.random.normal(jax.random.key(0), (2, 4))
   label = jnp.array([0, 1], jnp.int32)
-  variables = network.init(jax.random.key(1), latent, label, train=True)
+  init = jax.jit(functools.partial(network.init, train=True))
+  variables = init(jax.random.key(1), latent, label)
   params = variables['params']
   assert params['Dense_0']['kernel'].shape == (3, 5)
   kernels = [
@@ -61,6 +62,7 @@ def test_shared_embeddings_and_parts_of_the_latent_reach_every_block():
   ]
   assert kernels == [(5 + 2, 4)] * 4  # two norms, scale and bias each
 
+  @jax.jit
   def picture(latent):
     return network.apply(variables, latent, label, train=False)
 

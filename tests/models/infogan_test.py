@@ -50,7 +50,7 @@ def test_both_players_pay_for_the_codes_of_fakes():
   state = jgan.init(gan, jax.random.key(0), BATCH)
   paid = [
     float(
-      player.loss(
+      jax.jit(player.loss)(
         state.variables, BATCH, jax.random.key(1), jnp.int32(0)
       ).metrics['auxiliary']
     )
