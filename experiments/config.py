@@ -303,6 +303,13 @@ def save(run: Run) -> None:
   write_json(run.workdir / FILE, {'experiment': run.name, 'config': numbers})
 
 
+def same_everywhere(run: Run) -> dict[str, Any]:
+  """What all processes of a run must be given alike; data may lie elsewhere."""
+  numbers = dataclasses.asdict(run.config)
+  numbers.pop('data_dir', None)
+  return {'experiment': run.name} | numbers
+
+
 def load(workdir: Path, experiments: Mapping[str, ModuleType]) -> Run:
   """The run that is kept in a workdir. UserError: none is, or a broken one."""
   if not os.path.exists(workdir / FILE):

@@ -7,13 +7,15 @@ would write goes to a folder that is deleted, and what they print nowhere.
 import contextlib
 import io
 import itertools
+import json
 import os
 import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,6 +27,7 @@ from experiments.errors import UserError, reported
 
 _ADDRESS = 'JAX_COORDINATOR_ADDRESS'
 _COUNT, _NUMBER = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
+_ROOM = 2**16  # bytes of all flags
 
 
 def join() -> None:
@@ -128,6 +131,30 @@ def from_first(tree: PyTree) -> PyTree:
   if jax.process_count() == 1:
     return tree
   return multihost_utils.broadcast_one_to_all(jax.tree.map(np.asarray, tree))
+
+
+def check_alike(flags: Mapping[str, Any]) -> None:
+  """UserError, in all processes: one has other flags than the first.
+
+  Of others jax would not know: each would play a game of its own, or wait for
+  steps that never come.
+  """
+  if jax.process_count() == 1:
+    return
+  text = json.dumps(dict(flags)).encode().ljust(_ROOM)
+  told = multihost_utils.process_allgather(np.frombuffer(text, np.uint8))
+  first, *others = (json.loads(row.tobytes()) for row in told)
+  for number, own in enumerate(others, 1):
+    lines = [
+      f'  {name}: {first.get(name)!r} in 0, {own.get(name)!r} in {number}'
+      for name in first | own
+      if first.get(name) != own.get(name)
+    ]
+    if lines:
+      raise UserError(
+        '\n'.join([f'process {number} is not given what process 0 is:', *lines])
+        + '\nRun the same command in all.'
+      )
 
 
 def local(tree: PyTree) -> PyTree:

@@ -222,6 +222,7 @@ def train(run: configs.Run) -> jgan.TrainState:
     SystemExit: after SIGTERM or Ctrl-C, when all is saved.
   """
   config = run.config
+  processes.check_alike(configs.same_everywhere(run))
   configs.check_resume(run)
   task = build(run)
   with contextlib.ExitStack() as stack:

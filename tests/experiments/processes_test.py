@@ -24,8 +24,8 @@ def start(tmp_path):
   """Starts two processes, and leaves none behind."""
   started = []
 
-  def start(workdir, *flags):
-    pair = _started(workdir, str(tmp_path / 'cache'), *flags)
+  def start(workdir, *flags, **others):
+    pair = _started(workdir, str(tmp_path / 'cache'), *flags, **others)
     started.extend(pair)
     return pair
 
@@ -35,7 +35,7 @@ def start(tmp_path):
     process.communicate()
 
 
-def _started(workdir, cache, *flags):
+def _started(workdir, cache, *flags, others=()):
   with socket.socket() as free:
     free.bind(('localhost', 0))
     port = free.getsockname()[1]
@@ -44,7 +44,7 @@ def _started(workdir, cache, *flags):
     subprocess.Popen(
       [
         *(sys.executable, '-m', 'experiments.train', f'--workdir={workdir}'),
-        *('--distributed', *SMALL, *flags),
+        *('--distributed', *SMALL, *flags, *(others if number else ())),
       ],
       cwd=ROOT,
       env=os.environ
@@ -107,6 +107,16 @@ def test_killed_resumed_stopped_and_finished_by_another_number_of_processes(
     for name, value in expected[step].items():
       if name != 'input_wait':
         assert found[step][name] == pytest.approx(value, rel=0.02), (step, name)
+
+
+def test_other_flags_in_another_process_are_named(start, tmp_path):
+  pair = start(tmp_path / 'run', '--steps=4', '--seed=1', others=('--steps=2',))
+  for process in pair:
+    err = process.communicate(timeout=120)[1]
+    assert process.returncode == 2, err
+    assert '  steps: 4 in 0, 2 in 1\n' in err
+    assert 'seed' not in err
+  assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize('count', [None, 'two'])
