@@ -123,10 +123,13 @@ def distances(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     fake: features `[k, d]`.
 
   Returns:
-    'kernel_distance', which is not biased by the size of small sets, and, if
-    each set has as many pictures as there are dimensions, 'frechet_distance'.
+    Of two pictures or more 'kernel_distance', which is not biased by the size
+    of small sets, and, if each set has as many pictures as there are
+    dimensions, 'frechet_distance'.
   """
   size = min(len(real), len(fake))
+  if size < 2:
+    return {}
   whole = len(real) == len(fake) <= _SUBSET
   kernel = metrics.kernel_distance(
     real, fake, subsets=1 if whole else 100, subset_size=min(size, _SUBSET)

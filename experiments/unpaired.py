@@ -141,8 +141,10 @@ def _domains(config):
     )
 
   def pictures(path, channels):
-    arrays = data.folder(path, config.resolution, channels)[0].arrays
-    return data.Arrays({'image': arrays['image']})
+    source = data.folder(path, config.resolution, channels)[0]
+    if not isinstance(source, data.Arrays):  # too many for the memory
+      return source
+    return data.Arrays({'image': source.arrays['image']})
 
   return tuple(
     (pictures(path, channels), pictures(other, channels))

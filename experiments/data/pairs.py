@@ -163,8 +163,8 @@ def pictures(
     FileNotFoundError: there is no such path, or no picture in it.
     ValueError: a picture cannot be read.
   """
-  path = Path(os.path.expanduser(path))
-  files = [path] if path.is_file() else _files(_folder(path))
+  file = Path(os.path.expanduser(path))  # of '' the current folder
+  files = [file] if file.is_file() else _files(_folder(path))
   images = [_open(file, [channels])[0] for file in files]
   return np.stack([_square(image, resolution) for image in images])
 

@@ -21,6 +21,7 @@ from experiments import (
   translation,
   unpaired,
 )
+from experiments.data import decode
 from jgan import metrics
 
 SMALL = (
@@ -248,6 +249,20 @@ def test_scores_of_pairs_by_hand():
   assert pix2pix.psnr(y, y) == 100
 
 
+def test_one_held_out_pair_has_errors_and_is_too_few_for_a_kernel_distance(
+  tmp_path, capsys
+):
+  for name in ('00.png', '01.png'):
+    _picture(tmp_path / 'two' / name, 16)
+  workdir = tmp_path / 'run'
+  flags = ['paired', f'--workdir={workdir}', f'--path={tmp_path / "two"}']
+  with pytest.raises(SystemExit):
+    train.main([*flags, *SMALL, '--evaluate-every=1'])
+  assert 'needs two held-out examples or more' in capsys.readouterr().err
+  train.main([*flags, *SMALL, '--evaluate-every=1', '--best-by=l1'])
+  assert json.loads((workdir / 'best.json').read_text())['l1'] < 1
+
+
 @pytest.mark.parametrize(
   'numbers',
   [
@@ -347,6 +362,23 @@ def test_translations_are_compared_with_the_domain_they_are_made_for():
   assert found['cycle_error'].value == pytest.approx(error, rel=1e-3)
 
 
+def test_domains_too_large_for_the_memory_stay_in_their_files(
+  domains, monkeypatch
+):
+  config = unpaired.Config(
+    x=str(domains / 'grey'), y=str(domains / 'colour'), resolution=8
+  )
+
+  def made():
+    unpaired._domains.cache_clear()
+    source = unpaired.make_data(config)
+    return {**source[np.arange(5)], **unpaired.make_conditions(config, 2)}
+
+  expected = made()
+  monkeypatch.setattr(decode, 'MAX_BYTES', 100)
+  jax.tree.map(np.testing.assert_array_equal, made(), expected)
+
+
 def test_pictures_of_other_channels_stand_side_by_side():
   grey = np.full((3, 2, 2, 1), 10, np.uint8)
   colour = np.full((3, 2, 2, 3), 1.0, np.float32)
@@ -420,6 +452,7 @@ def test_mistakes_are_named_and_leave_nothing(
   [
     (['--input={tmp}/none'], 'there is no folder {tmp}/none'),
     (['--input={tmp}'], 'no picture under {tmp}'),
+    (['--input='], 'needs the path of a folder of pictures'),
     (['--input={tmp}', '--label=3'], '--input and --label do not go together'),
     (['--input={pairs}', '--count=0'], '--count must be 1 or more, got 0'),
   ],
