@@ -1,6 +1,7 @@
 """Anyone's own clips: a folder of GIFs, or of folders of frames."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,9 +51,11 @@ def clips(
   """Returns the clips under a folder, in memory, cropped to one square size.
 
   A clip is an animation (.gif, .webp, .apng), or a folder of pictures, its
-  frames in the order of their names. Transparency is laid over white; then the
-  central square is resized with antialiasing. How long a frame of an animation
-  stays is not looked at. What is hidden (a leading dot) is passed over.
+  frames in the order of their names, where numbers count as such: 2.png comes
+  before 10.png. The EXIF rotation is applied, and transparency laid over white;
+  then the central square is resized with antialiasing. How long a frame of an
+  animation stays is not looked at. What is hidden (a leading dot) is passed
+  over.
 
   Args:
     path: the folder; clips may lie in subfolders of it, at any depth.
@@ -102,7 +105,7 @@ def _found(path: str) -> list[tuple[Path, list[Path]]]:
     raise NotADirectoryError(f'clips: needs a folder, and {path} is a file.')
   found = []
   for parent, names in visible(path):
-    files = [Path(parent, name) for name in sorted(names)]
+    files = [Path(parent, name) for name in sorted(names, key=_counted)]
     kinds = [file.suffix.lower() for file in files]
     found += [
       (file, [file])
@@ -122,6 +125,12 @@ def _found(path: str) -> list[tuple[Path, list[Path]]]:
       f'folders of {" ".join(x for x in SUFFIXES if x not in ANIMATIONS)}.'
     )
   return sorted(found)
+
+
+def _counted(name: str) -> tuple[list[str | int], str]:
+  """A key by which 2.png comes before 10.png."""
+  parts = re.split('([0-9]+)', name)  # numbers at odd places
+  return [int(x) if i % 2 else x for i, x in enumerate(parts)], name
 
 
 def _sequence(
@@ -152,7 +161,7 @@ def _sequence(
 def _pixels(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
   resolution, _, channels = shape
   # Of a copy: flat would change what the animation's next frame is drawn on.
-  image = decode.flat(image.copy(), channels)
+  image = decode.flat(ImageOps.exif_transpose(image), channels)
   square = ImageOps.fit(
     image, (resolution, resolution), Image.Resampling.LANCZOS
   )

@@ -41,6 +41,13 @@ def test_every_run_of_frames_is_an_example(tmp_path):
   assert together[:, 0, 0, 0, 0].tolist() == [60, 10, 80]
 
 
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+  names = ['9', '10', '100', 'a1b9', 'a1b10', 'a02', 'a2', 'a10']
+  for level, name in enumerate(names):
+    Image.new('L', (4, 4), level).save(tmp_path / f'{name}.png')
+  assert levels(clips(tmp_path, 8, 4), 0) == list(range(8))
+
+
 def test_grey_and_the_central_square(tmp_path):
   wide = np.zeros((4, 12), np.uint8)
   wide[:, 4:8] = 200
@@ -61,6 +68,15 @@ def test_colours_and_transparency_over_white(tmp_path):
   video = clips(tmp_path, 2, 5)[np.array([0])]['video'][0]
   assert video[0, 0, 0].tolist() == [200, 0, 0]
   assert video[1, 0, 0].tolist() == [255, 255, 255]
+
+
+def test_frames_are_turned_as_their_exif_says(tmp_path):
+  exif = Image.Exif()
+  exif[0x112] = 6  # to be turned clockwise
+  pixels = np.array([[200, 200], [0, 0]], np.uint8)
+  Image.fromarray(pixels).save(tmp_path / 'a.png', exif=exif)
+  video = clips(tmp_path, 1, 2, channels=1)[np.array([0])]['video']
+  assert video[0, 0, ..., 0].tolist() == [[0, 200], [0, 200]]
 
 
 def test_hidden_files_are_passed_over(tmp_path):
