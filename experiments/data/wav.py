@@ -31,6 +31,7 @@ _DAMAGED = (
   RuntimeError,  # of zipfile, where a password is needed
 )
 _ZIP, _TAR = ('.zip',), ('.tar', '.tar.gz', '.tgz')
+_TOO_LOUD = 2.0  # of full scale; less may be a filter's overshoot
 _MP3 = (b'ID3', b'\xff\xfb', b'\xff\xf3', b'\xff\xf2', b'\xff\xfa')
 
 Cut = Callable[[np.ndarray, int], np.ndarray]
@@ -82,7 +83,9 @@ def wavs(
   Channels are mixed to one by their mean, and another sample rate is brought
   to the asked one by a polyphase filter without aliasing. 16-bit files of that
   rate keep their samples. A file that is silent throughout is passed over with
-  a line on stderr that names it, and so are clips that are silent.
+  a line on stderr that names it, and so are clips that are silent. Louder than
+  full scale, as floating-point files can be, is clipped, unless `normalise`d; a
+  line on stderr names files of twice that.
 
   Args:
     path: the folder, or a .zip, .tar, .tar.gz or .tgz file, of which nothing is
@@ -125,7 +128,15 @@ def wavs(
       if not wanted(name):
         continue
       where = path / name
-      clips = _audible(cut(_sound(where, content, rate), length), normalise)
+      cuts = cut(_sound(where, content, rate), length)
+      peak = np.abs(cuts).max()
+      if peak > _TOO_LOUD and not normalise:
+        print(
+          f'wavs: {where} is {peak:.3g} times as loud as full scale, and is '
+          'clipped; scale it to between -1 and 1',
+          file=sys.stderr,
+        )
+      clips = _audible(cuts, normalise)
       if not len(clips):
         print(f'wavs: {where} is silent; passed over', file=sys.stderr)
       size += clips.nbytes

@@ -266,6 +266,18 @@ def test_a_silent_file_is_passed_over_by_name(tmp_path, capsys):
     wavs(tmp_path, 1, 8000)
 
 
+def test_a_file_of_another_scale_is_named(tmp_path, capsys):
+  wavfile.write(tmp_path / 'x.wav', 8000, np.float32([0, 20000, -10000]))
+  wavfile.write(tmp_path / 'y.wav', 8000, np.float32([0, 1.2, -1]))
+  sound = wavs(tmp_path, 3, 8000)[0].arrays['sound']
+  assert sound[0, :, 0].tolist() == [0, 32767, -32768]
+  told = capsys.readouterr().err
+  assert 'x.wav is 2e+04 times as loud as full scale' in told
+  assert 'y.wav' not in told
+  wavs(tmp_path, 3, 8000, normalise=True)
+  assert not capsys.readouterr().err
+
+
 def test_a_path_without_sounds_is_told_from_no_path(tmp_path):
   with pytest.raises(FileNotFoundError, match=r'no \.wav file'):
     wavs(tmp_path, 1, 8000)
