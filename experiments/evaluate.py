@@ -193,8 +193,8 @@ def compared(
   else:
     fake = load(arguments.fake, arguments)
     shape = _shape(fake)
-    real = load(arguments.real, arguments, shape[0])
-  held_out = arguments.held_out and unseen(arguments, run, shape[0])
+    real = load(arguments.real, arguments, shape[:2])
+  held_out = arguments.held_out and unseen(arguments, run, shape[:2])
   real, fake, held_out = (
     each and picked(each, arguments.count, arguments.seed)
     for each in (real, fake, held_out)
@@ -209,23 +209,26 @@ def compared(
 
 
 def unseen(
-  arguments: Arguments, run: configs.Run | None, side: int
+  arguments: Arguments, run: configs.Run | None, sides: tuple[int, int]
 ) -> Pictures:
   """The held-out pictures; a folder as the run reads its own, if it has one."""
   path = Path(arguments.held_out).expanduser()
   own = run is not None and hasattr(run.config, 'path')
   if not own or not path.is_dir() or (path / configs.FILE).is_file():
-    return load(arguments.held_out, arguments, side)
+    return load(arguments.held_out, arguments, sides)
   config = dataclasses.replace(run.config, path=str(path))
   source = train.EXPERIMENTS[run.name].make_data(config)
   return Pictures(arguments.held_out, source)
 
 
-def load(name: str, arguments: Arguments, side: int | None = None) -> Pictures:
+def load(
+  name: str, arguments: Arguments, sides: tuple[int, int] | None = None
+) -> Pictures:
   """Pictures of a run's workdir, a folder, an npz file or a set of tfds.
 
-  Those of a set of tfds that are smaller than `side` come to lie in the middle
-  of black ones of that size, as in training.
+  As in training, those of a set of tfds that are lower than `sides`, height and
+  width, come to lie in the middle of black squares of that height, and those of
+  a folder, where they differ in size, are cropped and resized to them.
   """
   path = Path(name).expanduser()
   if (path / configs.FILE).is_file():
@@ -233,7 +236,7 @@ def load(name: str, arguments: Arguments, side: int | None = None) -> Pictures:
     samples = Samples(generate, arguments.count, arguments.seed)
     return Pictures(told(name, generate), samples)
   if path.is_dir():
-    return Pictures(name, data.folder_source(path))
+    return Pictures(name, data.folder_source(path, mixed=sides))
   if path.suffix == '.npz':
     return Pictures(name, data.npz_source(path))
   set_name, colon, split = name.partition(':')
@@ -242,6 +245,7 @@ def load(name: str, arguments: Arguments, side: int | None = None) -> Pictures:
       f'{name} is no folder, no .npz file and no set:split of '
       'tensorflow-datasets, such as cifar10:test'
     )
+  side = sides and sides[0]
   source = data.tfds_source(set_name, arguments.data_dir or None, split, side)
   return Pictures(name, source)
 

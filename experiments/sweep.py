@@ -43,7 +43,7 @@ from experiments import (
 )
 from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
-from experiments.errors import UserError, reported
+from experiments.errors import UserError, building, reported
 from experiments.feed import same
 from experiments.files import alone, write_batch, write_json, write_text
 from experiments.lockstep import Member
@@ -181,7 +181,8 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
   for name in sorted(states, key=list(members).index):
     run, task, _ = members[name]
     score, told_in = scorers[name]
-    found = score(train.sampler(run, task.gan, states[name]))
+    with building():
+      found = score(train.sampler(run, task.gan, states[name]))
     scores[name] = {k: x.value for k, x in found.items()}
   print(report(asked, scores, told_in))
   print(f'Written: {asked.workdir / "scores.md"} and .json')

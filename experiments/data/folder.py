@@ -89,7 +89,9 @@ def folder(
 
 
 def folder_source(
-  path: str | os.PathLike, resolution: Resolution | None = None
+  path: str | os.PathLike,
+  resolution: Resolution | None = None,
+  mixed: Resolution | None = None,
 ) -> decode.Decoded:
   """The pictures of `folder` in 8 bits, decoded each time they are asked for.
 
@@ -97,8 +99,9 @@ def folder_source(
 
   Args:
     path: as of `folder`.
-    resolution: as of `folder`; None for the size that all files have, or,
-      where they differ, for the square of the first one's shorter side.
+    resolution: as of `folder`; None for the size that all files have.
+    mixed: the resolution where they differ; None for the square of the first
+      one's shorter side.
 
   Raises:
     FileNotFoundError, NotADirectoryError, ValueError: as from `folder`, but
@@ -107,7 +110,8 @@ def folder_source(
   path, files = _files(path)
   if resolution is None:
     sizes = [header.size for header in _headers(files)]
-    resolution = sizes[0] if len(set(sizes)) == 1 else min(sizes[0])
+    same = len(set(sizes)) == 1
+    resolution = sizes[0] if same else mixed or min(sizes[0])
   source, _ = _source(path, files, resolution, 3)
   return _grey_if_all(source)
 

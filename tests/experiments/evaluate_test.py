@@ -242,6 +242,20 @@ def test_training_scores_itself_and_keeps_the_best(
   )
 
 
+def test_pictures_of_several_sizes_are_brought_to_the_others(tmp_path):
+  for name, size in (('a', (9, 7)), ('b', (12, 12))):
+    (tmp_path / 'real').mkdir(exist_ok=True)
+    Image.new('RGB', size, 'red').save(tmp_path / 'real' / f'{name}.png')
+  np.savez(tmp_path / 'fake.npz', image=np.zeros((3, 6, 4, 3), np.uint8))
+  arguments = evaluate.Arguments(
+    real=str(tmp_path / 'real'), fake=str(tmp_path / 'fake.npz')
+  )
+  real, _, _ = evaluate.compared(arguments, None)
+  made = real.source[np.arange(2)]['image']
+  assert made.shape == (2, 6, 4, 3)
+  assert (made == [255, 0, 0]).all()
+
+
 def test_of_few_pictures_there_is_no_frechet_distance(
   files, digits, tmp_path, capsys, monkeypatch
 ):

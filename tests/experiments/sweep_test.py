@@ -277,6 +277,16 @@ def test_more_seeds_join_those_that_are_finished(tmp_path):
   assert set(scores['members']) == {'seed0', 'seed1', 'seed2'}
 
 
+def test_what_cannot_be_scored_is_told_and_kept(tmp_path, monkeypatch):
+  def score(config, generate, count, seed):
+    raise ValueError('needs at least 40 samples, there are 16')
+
+  monkeypatch.setattr(sys.modules[__name__], 'score', score)
+  with pytest.raises(UserError, match='needs at least 40 samples'):
+    play(tmp_path, '--seeds=1', '--steps=1')
+  assert newest(tmp_path / 'seed0')[0] == 1
+
+
 @pytest.mark.parametrize('taken', ['', 'seed0'])
 def test_a_second_run_in_a_workdir_is_refused(taken, tmp_path):
   play(tmp_path, '--seeds=1', '--steps=1')

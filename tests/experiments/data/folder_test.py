@@ -264,6 +264,7 @@ def test_a_source_keeps_the_size_that_all_files_have(tmp_path):
   assert folder_source(tmp_path).shape == (5, 7, 1)
   _save(tmp_path / 'c.png', _plain('L', 4, (9, 5)))
   assert folder_source(tmp_path).shape == (5, 5, 1)
+  assert folder_source(tmp_path, mixed=(8, 6)).shape == (8, 6, 1)
   assert folder_source(tmp_path, (4, 3)).shape == (4, 3, 1)
 
 
