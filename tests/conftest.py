@@ -1,5 +1,6 @@
 """Strict JAX for every test: eight fake devices, no silent broadcasting."""
 
+import gc
 import os
 
 import jax
@@ -16,3 +17,7 @@ os.environ['XLA_FLAGS'] = ' '.join([*_FLAGS, os.environ.get('XLA_FLAGS', '')])
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
+
+# Tracing makes a great many objects, and little of it is garbage: to look
+# through them at every 700th, as is the default, was 5% of the models' tests.
+gc.set_threshold(100_000, 10, 10)
