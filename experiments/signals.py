@@ -1,6 +1,7 @@
 """SIGTERM and Ctrl-C, as a question that a loop asks after each step."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,9 +11,9 @@ from collections.abc import Callable, Iterator
 def stop_signals() -> Iterator[Callable[[], int]]:
   """A function that tells which signal has asked to stop, 0 for none.
 
-  SIGTERM and Ctrl-C are noted, and the loop ends after its step; a second one
-  does what it always did. Signals reach the main thread only: in another, as
-  some notebooks run cells, nothing is noted.
+  SIGTERM and Ctrl-C are noted, with a line on stderr, and the loop ends after
+  its step; a second one does what it always did. Signals reach the main thread
+  only: in another, as some notebooks run cells, nothing is noted.
   """
   noted = []
   if threading.current_thread() is not threading.main_thread():
@@ -23,7 +24,9 @@ def stop_signals() -> Iterator[Callable[[], int]]:
     noted.append(number)
     for each, handler in before.items():
       signal.signal(each, handler)
-    print('\nStopping after this step; once more to stop at once.', flush=True)
+    # Not by print, which fails where the signal came in the midst of another.
+    with contextlib.suppress(OSError):
+      os.write(2, b'\nStopping after this step; once more to stop at once.\n')
 
   before = {
     number: signal.signal(number, note)
