@@ -58,7 +58,7 @@ def test_a_chain_keeps_little_and_has_the_same_derivatives():
   )
   assert pieces < 0.75 * whole
   expected, got = (program(*operands()) for program in programs)
-  games.assert_close(got, expected, 1e-6)
+  games.assert_close(got, expected)
 
 
 def test_pieces_end_where_little_is_alive():
