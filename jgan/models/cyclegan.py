@@ -456,8 +456,9 @@ def _distance(a, b):
 
 
 def _reflected(x, margin):
-  sides = [(0, 0), (margin, margin), (margin, margin), (0, 0)]
-  return jnp.pad(x, sides, mode='reflect')
+  sides = (margin, margin), (margin, margin), (0, 0)
+  # Picture by picture: jax 0.7 reflects none where their number is a symbol.
+  return jax.vmap(lambda one: jnp.pad(one, sides, mode='reflect'))(x)
 
 
 def _conv(features, size, dtype, stride=1, padding=0, use_bias=False):
