@@ -304,7 +304,7 @@ def save(run: Run) -> None:
 
 
 def same_everywhere(run: Run) -> dict[str, Any]:
-  """What all processes of a run must be given alike; data may lie elsewhere."""
+  """What all processes of a run must be given alike; tfds may lie elsewhere."""
   numbers = dataclasses.asdict(run.config)
   numbers.pop('data_dir', None)
   return {'experiment': run.name} | numbers

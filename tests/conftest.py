@@ -18,6 +18,6 @@ jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
 
-# Tracing makes a great many objects, and little of it is garbage: to look
-# through them at every 700th, as is the default, was 5% of the models' tests.
+# Tracing makes a great many objects, and little of it is garbage: by default
+# they are looked through at every 700th.
 gc.set_threshold(100_000, 10, 10)

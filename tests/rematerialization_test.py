@@ -58,7 +58,7 @@ def test_a_chain_keeps_little_and_has_the_same_derivatives():
   )
   assert pieces < 0.75 * whole
   expected, got = (program(*operands()) for program in programs)
-  games.assert_close(got, expected)
+  games.assert_close(got, expected, 1e-6)
 
 
 def test_pieces_end_where_little_is_alive():
@@ -195,8 +195,6 @@ def test_models_take_less_memory(name):
     compiled(step(each), state, batch, key).memory_analysis().temp_size_in_bytes
     for each in (gan, in_pieces(gan))
   )
-  if jax.__version_info__ < (0, 8):
-    share = 0.95  # XLA saves less there: 11% of dcgan's, 29% of cyclegan's
   assert pieces < share * whole
 
 
@@ -210,7 +208,8 @@ def test_lazy_penalties_and_strided_convolutions_are_the_same():
   draw = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1))
   batch, key = {'image': jnp.asarray(draw, jnp.float32)}, jax.random.key(0)
   state = jgan.init(gan, key, batch)
-  moves = 'penalty', 'path_length'
+  moves = tuple(player.label for player in gan.players)
+  assert len(moves) == 4
   expected, got = (
     jgan.train_step(each, state, batch, key, moves=moves)
     for each in (gan, in_pieces(gan))

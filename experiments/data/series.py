@@ -56,26 +56,30 @@ class Numbers(NamedTuple):
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
-    several, places = series.ndim == 3, self._places()
+    several = series.ndim == 3
     if self.header:
       writer.writerow(['series'] * several + list(self.names))
-    for number, one in enumerate(series if several else series[None]):
-      for row in self.to_data(one):
-        pairs = zip(row.tolist(), places, strict=True)
-        cells = [f'{round(x, n):.15g}' for x, n in pairs]
-        writer.writerow([number] * several + cells)
+    for number, one in enumerate(
+      self._shortest(series if several else series[None])
+    ):
+      for row in one.tolist():
+        writer.writerow([number] * several + [f'{x:.15g}' for x in row])
     return text.getvalue().encode('utf-8')
 
-  def _places(self) -> list[int]:
-    """To how many decimal places float32 of [0, 1] knows each column's numbers.
+  def _shortest(self, series: np.ndarray) -> np.ndarray:
+    """Of the numbers that `to_unit` brings to `series`, those of fewest digits.
 
-    Just below 1 the next number is 2^-24 away: with that part of the range as
-    the last place, or more, numbers of the file come back as they were written.
+    So numbers of the file come back as they are written there, and not with the
+    digits of float32's rounding.
     """
     low, high = self.range()
-    with np.errstate(divide='ignore'):
-      places = np.floor(-np.log10((high - low) / 2**24))
-    return np.clip(places, -300, 400).astype(int).tolist()  # a constant's: all
+    unit = np.clip(series, 0, 1)
+    shortest = exact = self.to_data(unit)
+    for digits in range(15, 0, -1):
+      shorter = np.vectorize(lambda x, n=digits: float(f'{x:.{n}g}'))(exact)
+      same = (self.to_unit(shorter) == unit) & (low < high)
+      shortest = np.where(same, shorter, shortest)
+    return shortest
 
   def range(self) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest number of each column."""

@@ -129,7 +129,7 @@ def wavs(
         continue
       where = path / name
       cuts = cut(_sound(where, content, rate), length)
-      peak = np.abs(cuts).max()
+      peak = np.abs(cuts).max(initial=0)
       if peak > _TOO_LOUD and not normalise:
         print(
           f'wavs: {where} is {peak:.3g} times as loud as full scale, and is '
