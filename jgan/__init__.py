@@ -20,6 +20,7 @@ Own networks play through `jgan.standard_gan`, another game is a tuple of
 from jgan import (
   ada,
   augment,
+  common_subexpressions,
   gradients,
   initializers,
   latents,
@@ -61,6 +62,7 @@ __all__ = [
   'ada',
   'augment',
   'average_metrics',
+  'common_subexpressions',
   'example_keys',
   'gradients',
   'init',

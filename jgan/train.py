@@ -19,7 +19,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from jgan import gradients, sharding
+from jgan import common_subexpressions, gradients, sharding
 from jgan.gan import GAN, Batch, LossOutput, Metrics, Player, Variables
 
 
@@ -184,8 +184,8 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
   """One step of the game: each player moves in its turn.
 
-  Every player gets the same key, hence the same latents, so that the compiler
-  can keep one forward of the generator for two moves.
+  Every player gets the same key, hence the same latents, and what two moves
+  compute alike, such as the forward of the generator, is computed once.
 
   Args:
     gan: the game (static; build it once).
@@ -217,14 +217,18 @@ def train_step(
   batch = sharding.with_index(batch, axis_name)
   run_key = jax.random.fold_in(sharding.typed(key), 1)
   step_key = jax.random.fold_in(run_key, state.step)
-  metrics = {}
-  for player in gan.players:
-    turn = _moves_at(player, state.step)
-    if moves is not None:
-      turn = player.label in moves
-    state, own = _take_turn(player, turn, state, batch, step_key, axis_name)
-    metrics |= {f'{player.label}/{name}': x for name, x in own.items()}
-  return state._replace(step=state.step + 1), metrics
+
+  def play(state, batch, key):
+    metrics = {}
+    for player in gan.players:
+      turn = _moves_at(player, state.step)
+      if moves is not None:
+        turn = player.label in moves
+      state, own = _take_turn(player, turn, state, batch, key, axis_name)
+      metrics |= {f'{player.label}/{name}': x for name, x in own.items()}
+    return state._replace(step=state.step + 1), metrics
+
+  return common_subexpressions.eliminate(play)(state, batch, step_key)
 
 
 def train_steps(

@@ -4,10 +4,8 @@ The batch is the same for all. On a CPU the devices are fake ones that share its
 cores, so there a step on eight takes as long as on one but for what the
 dividing itself costs: that is what the ratio tells.
 
-FLOPs on several devices are over those on one: there XLA plays the generator's
-forward once for each player that needs it. It merges equal operations, but not
-all-reduces, such as those of BatchNorm's moments, since each has a channel of
-its own.
+FLOPs on several devices are over those on one: above 1, something is computed
+more than once.
 """
 
 import functools

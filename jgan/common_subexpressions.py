@@ -1,0 +1,149 @@
+"""Common subexpressions: equal operations of a program, computed once.
+
+In a step in which both players move, both play the generator on the same
+latents. XLA merges the two in a program for one device, but not in a loop of
+several steps; and of a program that it divides over devices only what comes
+before the first of their collectives, such as the sums of BatchNorm's moments,
+each of which has a channel of its own. Here equal operations are merged before
+XLA sees them.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.extend import core
+
+F = TypeVar('F', bound=Callable)
+
+_JITTED = ('jit', 'pjit')
+_CUSTOM = ('custom_jvp_call', 'custom_vjp_call')
+_LOOPS = ('scan', 'while', 'cond')
+
+
+def eliminate(function: F) -> F:
+  """The same function, in which equal operations are computed once.
+
+  Operations are equal where they do the same to the same values. Jitted
+  functions are looked into, but those with shardings of their own, and so are
+  loops and branches, each by itself. What `jax.checkpoint` computes again stays
+  apart from what it is computed again from. Derivatives are those of the
+  function as it was; under `jax.disable_jit()` so is the function.
+
+  Args:
+    function: a pure function of trees of arrays to a tree of arrays.
+  """
+
+  @jax.custom_jvp
+  def once(*args):
+    if jax.config.jax_disable_jit:
+      return function(*args)
+    program, form = jax.make_jaxpr(function, return_shape=True)(*args)
+    outputs = core.jaxpr_as_fun(_merged(program))(*jax.tree.leaves(args))
+    return jax.tree.unflatten(jax.tree.structure(form), outputs)
+
+  @once.defjvp
+  def _(args, tangents):
+    return jax.jvp(function, args, tangents)
+
+  return once
+
+
+def _merged(program: core.ClosedJaxpr) -> core.ClosedJaxpr:
+  """The program, the functions that it calls written out, without repeats."""
+  equations, made, constants = [], {}, {}
+
+  def played(program, inputs):
+    """What a program returns, by variables of the merged one."""
+    jaxpr = program.jaxpr
+    values = dict(zip(jaxpr.invars, inputs, strict=True))
+    for variable, value in zip(jaxpr.constvars, program.consts, strict=True):
+      new = core.Var(variable.aval), value
+      values[variable], _ = constants.setdefault(_content(value), new)
+    for equation in jaxpr.eqns:
+      inputs = [
+        values[x] if isinstance(x, core.Var) else x for x in equation.invars
+      ]
+      outputs = computed(equation, inputs)
+      values |= zip(equation.outvars, outputs, strict=True)
+    return [values[x] if isinstance(x, core.Var) else x for x in jaxpr.outvars]
+
+  def computed(equation, inputs):
+    """What an equation makes of these inputs, computed before or now."""
+    if (called := _called(equation)) is not None:
+      return played(called, inputs)
+    what = _operation(equation, inputs)
+    if what not in made or equation.effects:
+      made[what] = [core.Var(x.aval) for x in equation.outvars]
+      equations.append(
+        equation.replace(
+          invars=inputs, outvars=made[what], params=_merged_inside(equation)
+        )
+      )
+    return made[what]
+
+  outputs = played(program, program.jaxpr.invars)
+  held = list(constants.values())
+  jaxpr = program.jaxpr.replace(
+    constvars=[variable for variable, _ in held],
+    outvars=outputs,
+    eqns=equations,
+    debug_info=program.jaxpr.debug_info.with_unknown_names(),
+  )
+  return core.ClosedJaxpr(jaxpr, [value for _, value in held])
+
+
+def _called(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
+  """The program that an equation calls as it is, if it does."""
+  name, params = equation.primitive.name, equation.params
+  if name in _CUSTOM:
+    return params['call_jaxpr']
+  if name not in _JITTED:
+    return None
+  shardings = [*params['in_shardings'], *params['out_shardings']]
+  if any(isinstance(x, jax.sharding.Sharding) for x in shardings):
+    return None
+  return params['jaxpr']
+
+
+def _operation(equation: core.JaxprEqn, inputs: Sequence) -> Hashable:
+  """What an equation computes, equal to what others do that compute the same.
+
+  The body of a loop is equal to itself alone, and so is, of an equation with a
+  parameter that cannot be compared, the whole.
+  """
+  operands = tuple(
+    x if isinstance(x, core.Var) else (x.aval, np.asarray(x.val).tobytes())
+    for x in inputs
+  )
+  params = tuple(equation.params.items())
+  operation = equation.primitive, params, repr(equation.ctx), operands
+  try:
+    hash(operation)
+  except TypeError:
+    return id(equation)
+  return operation
+
+
+def _content(value: Any) -> Hashable:
+  """What is equal for constants that are arrays of the same numbers."""
+  is_key = jnp.issubdtype(value.dtype, jax.dtypes.extended)
+  if is_key or isinstance(value, Tracer):
+    return id(value)
+  return value.shape, value.dtype, np.asarray(value).tobytes()
+
+
+def _merged_inside(equation: core.JaxprEqn) -> Mapping[str, Any]:
+  """The parameters of an equation; of a loop or a branch, merged."""
+  if equation.primitive.name not in _LOOPS:
+    return equation.params
+
+  def merged(param):
+    if isinstance(param, core.ClosedJaxpr):
+      return _merged(param)
+    return tuple(map(merged, param)) if isinstance(param, tuple) else param
+
+  return {name: merged(value) for name, value in equation.params.items()}
