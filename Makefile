@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: train test lint format notebook digit-classifier benchmark \
+.PHONY: train test test-slow lint format notebook digit-classifier benchmark \
   benchmark-inception mode-coverage downstream test-oracles test-matrix test-one \
   clean
 
@@ -12,7 +12,12 @@ train: $(VENV)/digits
 	$(BIN)/python -m experiments.train --workdir=runs/digits
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'not slow'
+
+# What the other tests leave: long runs, trainings to the end, processes that are
+# killed.
+test-slow: $(VENV)/test
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .

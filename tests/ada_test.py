@@ -47,6 +47,7 @@ def test_identity_at_zero_to_the_last_bit():
   np.testing.assert_array_equal(same, images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_each_happens_with_its_probability(name):
   changed = (many(name) != IMAGE).any((1, 2, 3)).mean()

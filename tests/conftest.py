@@ -5,12 +5,15 @@ import os
 
 import jax
 
-# Compiling is most of the tests' time, and shortest at the lowest level and, as
-# long as XLA knows of it, by the older way of fusing. The variable reaches the
-# commands that tests start as well. Flags of one's own come after these, and
-# win:
+# Compiling is most of the tests' time, and shortest at the lowest level, each
+# program in one piece and, as long as XLA knows of it, by the older way of
+# fusing. The variable reaches the commands that tests start as well. Flags of
+# one's own come after these, and win:
 # XLA_FLAGS=--xla_backend_optimization_level=3 make test
-_FLAGS = ['--xla_backend_optimization_level=0']
+_FLAGS = [
+  '--xla_backend_optimization_level=0',
+  '--xla_cpu_parallel_codegen_split_count=1',
+]
 if jax.__version_info__ < (0, 11):
   _FLAGS.append('--xla_cpu_use_fusion_emitters=false')
 os.environ['XLA_FLAGS'] = ' '.join([*_FLAGS, os.environ.get('XLA_FLAGS', '')])

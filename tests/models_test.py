@@ -474,6 +474,7 @@ SAVED = {
 LOOPS = ('rcgan', 'timegan', 'seqgan', 'gumbelgan')
 
 
+@pytest.mark.slow
 def test_one_forward_of_the_generator_serves_all_moves(request, trained):
   name = request.node.callspec.params['trained']
   if name in LOOPS:
@@ -562,6 +563,7 @@ def test_samples_come_from_the_averaged_params(trained):
     assert not np.allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_sampling_exports_for_any_number(trained):
   conditions = {
     name: x
@@ -605,6 +607,7 @@ def state_of(start, new, name):
   )
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_with_float32_params(trained):
   gan, key = trained.row.make(dtype=jnp.bfloat16), jax.random.key(1)
   after, _ = jax.eval_shape(

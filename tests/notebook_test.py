@@ -112,6 +112,7 @@ def test_pip_takes_the_digits_of_a_package_that_leaves_numpy_alone():
   assert list(digits.specifier.filter(['0.23.4', '0.24.0'])) == ['0.23.4']
 
 
+@pytest.mark.slow
 def test_training_shows_a_bar_of_all_steps(executed):
   # Text, or a widget where ipywidgets is installed.
   cell = cell_with(executed, 'train.main')
@@ -120,6 +121,7 @@ def test_training_shows_a_bar_of_all_steps(executed):
   assert 'images/s' in seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('text', ['metrics.jsonl', 'reals.png'])
 def test_plots_are_shown(executed, text):
   (image,) = shown(cell_with(executed, text))
@@ -128,6 +130,7 @@ def test_plots_are_shown(executed, text):
   assert image.max() == 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('text', 'rows'),
   [('generate = ', [2, 2]), ('state = play', [3]), ('own_state = play', [3])],
@@ -143,6 +146,7 @@ def test_samples_are_shown(executed, text, rows):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('text', ['state = play', 'own_state = play'])
 def test_own_loops_tell_finite_metrics(executed, text):
   cell = cell_with(executed, f'\n{text}')

@@ -48,7 +48,15 @@ def operands():
   return w, jax.random.normal(keys[1], (256, 16))
 
 
-def test_a_chain_keeps_little_and_has_the_same_derivatives():
+@pytest.fixture
+def doubles():
+  """Arrays are of 64 bits."""
+  jax.config.update('jax_enable_x64', True)
+  yield
+  jax.config.update('jax_enable_x64', False)
+
+
+def test_a_chain_keeps_little_and_has_the_same_derivatives(doubles):
   programs = [
     compiled(jax.value_and_grad(f), *operands())
     for f in (chain, rematerialize(chain))
@@ -58,7 +66,8 @@ def test_a_chain_keeps_little_and_has_the_same_derivatives():
   )
   assert pieces < 0.75 * whole
   expected, got = (program(*operands()) for program in programs)
-  games.assert_close(got, expected, 1e-6)
+  assert got[0].dtype == jnp.float64
+  games.assert_close(got, expected, 1e-13)
 
 
 def test_pieces_end_where_little_is_alive():
@@ -117,7 +126,10 @@ def start():
   return jgan.init(gan, jax.random.key(0), games.batch())
 
 
-@pytest.mark.parametrize('options', OPTIONS)
+@pytest.mark.parametrize(
+  'options',
+  ['plain', 'r1', pytest.param('gradient penalty', marks=pytest.mark.slow)],
+)
 def test_the_game_is_the_same(options):
   gan = games.game(optimizer=optax.sgd(0.1), **OPTIONS[options])
   arguments = start(), games.batch(), jax.random.key(1)
@@ -128,6 +140,7 @@ def test_the_game_is_the_same(options):
   games.assert_close(got, expected, 1e-5)
 
 
+@pytest.mark.slow
 def test_with_microbatches_and_several_steps():
   gan = games.game(optimizer=optax.sgd(0.1))
   gan = gan._replace(
@@ -146,6 +159,7 @@ def test_with_microbatches_and_several_steps():
   games.assert_close(got, expected, 1e-5)
 
 
+@pytest.mark.slow
 def test_over_devices():
   gan = games.game('batch', optimizer=optax.sgd(0.1))
   batch = games.batch()
@@ -176,17 +190,25 @@ def test_over_devices():
 
 
 PICTURES = jax.ShapeDtypeStruct((16, 16, 16, 3), jnp.float32)
+# XLA of jax 0.7 places what is computed again less well.
+OLD = jax.__version_info__ < (0, 8)
 SMALLER = {
-  'dcgan': (lambda: dcgan(16, 3, width=16), {'image': PICTURES}, 0.85),
+  'dcgan': (
+    lambda: dcgan(16, 3, width=16),
+    {'image': PICTURES},
+    0.9 if OLD else 0.85,
+  ),
   'cyclegan': (
     lambda: cyclegan(blocks=2, width=8, discriminator_width=8, layers=1),
     {'x': PICTURES, 'y': PICTURES},
-    0.5,
+    0.75 if OLD else 0.5,
   ),
 }
 
 
-@pytest.mark.parametrize('name', SMALLER)
+@pytest.mark.parametrize(
+  'name', ['dcgan', pytest.param('cyclegan', marks=pytest.mark.slow)]
+)
 def test_models_take_less_memory(name):
   make, batch, share = SMALLER[name]
   gan, key = make(), jax.random.key(0)
@@ -198,6 +220,7 @@ def test_models_take_less_memory(name):
   assert pieces < share * whole
 
 
+@pytest.mark.slow
 def test_lazy_penalties_and_strided_convolutions_are_the_same():
   gan = stylegan2(8, 1, widths=(8, 8), latent_dim=4, w_dim=4, depth=1)
   gan = gan._replace(

@@ -97,6 +97,7 @@ def test_a_table_in_and_a_table_out(path, tmp_path, capsys):
   assert 'has changed since the run began' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_private_run_says_what_it_spent(path, tmp_path, capsys):
   run = tmp_path / 'run'
   words = ['table', f'--workdir={run}', f'--path={path}', f'--seed={SECRET}']

@@ -41,6 +41,7 @@ def test_a_folder_without_mnist_is_told(no_mnist, tmp_path, capsys):
   assert not out.exists()
 
 
+@pytest.mark.slow
 def test_the_command_learns_and_writes_weights(no_mnist, tmp_path, capsys):
   out = tmp_path / 'new' / 'digits.npz'
   digit_classifier.main([f'--out={out}', '--steps=60', '--batch-size=64'])

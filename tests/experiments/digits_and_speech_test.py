@@ -63,6 +63,7 @@ def test_pairs_are_of_one_digit(folder):
     assert label in rows['label'][same]
 
 
+@pytest.mark.slow
 def test_a_run_shows_and_keeps_pairs(folder, tmp_path):
   run = tmp_path / 'run'
   words = ['digits-and-speech', f'--workdir={run}', f'--path={folder}']

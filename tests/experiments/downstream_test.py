@@ -180,6 +180,7 @@ def test_rows_start_from_the_same_params(short, monkeypatch):
   assert not np.array_equal(kernels[0], kernels[2])
 
 
+@pytest.mark.slow
 def test_samples_are_of_all_classes_and_depend_on_the_digits(
   short, monkeypatch
 ):
@@ -252,6 +253,7 @@ def test_the_picture_has_classes_side_by_side():
       assert bright.tolist() == [3 * label + i for i in (1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_the_command_writes_page_numbers_and_picture(
   short, monkeypatch, tmp_path, capsys
 ):

@@ -82,6 +82,7 @@ def test_scores_anybodys_pictures_with_protocol_and_intervals(
     assert image.size == (4 * 34 + 2, 10 * 34 + 2)
 
 
+@pytest.mark.slow
 def test_modes_of_stacked_digits_are_counted(digits, tmp_path, capsys):
   image, label = digits[0]['image'], digits[0]['label']
   # Three in a pile: the digit of each picture and those of the next two.
@@ -256,6 +257,7 @@ def test_pictures_of_several_sizes_are_brought_to_the_others(tmp_path):
   assert (made == [255, 0, 0]).all()
 
 
+@pytest.mark.slow
 def test_of_few_pictures_there_is_no_frechet_distance(
   files, digits, tmp_path, capsys, monkeypatch
 ):

@@ -123,6 +123,7 @@ def _blank_inception(folder, monkeypatch):
   return path, sha256
 
 
+@pytest.mark.slow
 def test_inception_tells_its_file_and_its_resize(tmp_path, monkeypatch):
   path, sha256 = _blank_inception(tmp_path, monkeypatch)
   reference = extractors.inception(path)

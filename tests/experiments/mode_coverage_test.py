@@ -73,6 +73,7 @@ def narrow(monkeypatch):
   monkeypatch.setattr(mode_coverage, 'SAMPLES', 200)
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_train_as_alone(narrow):
   game, told = mode_coverage.GAMES['mlp'], []
   both = mode_coverage.samples(game, GRID, jnp.array([3, 5]), 4, told.append)
@@ -115,6 +116,7 @@ def test_a_plot_has_its_points_upright():
   assert column > 0.7
 
 
+@pytest.mark.slow
 def test_the_command_writes_page_numbers_and_picture(
   narrow, monkeypatch, tmp_path, capsys
 ):

@@ -58,6 +58,7 @@ def real():
   return experiment.clips(CONFIG, 8)[np.arange(100)]
 
 
+@pytest.mark.slow
 def test_a_run_makes_clips_longer_than_it_learned_from(tmp_path):
   run = tmp_path / 'run'
   train.main(['moving-digits', f'--workdir={run}', *SMALL, '--steps=1'])

@@ -79,6 +79,7 @@ def lines(workdir):
   return {line['step']: line for line in map(json.loads, text.splitlines())}
 
 
+@pytest.mark.slow
 def test_killed_resumed_stopped_and_finished_by_another_number_of_processes(
   start, tmp_path
 ):

@@ -46,12 +46,14 @@ REPEATED = [f'{x} copied, repeated' for x in (500, 50, 5)]
 ONE = [f'{x}% one picture' for x in (10, 50)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('faults', [NOISE, BLUR, DROPPED, REPEATED[1:], ONE])
 def test_distances_rise_with_a_fault(rows, faults):
   for score in ('frechet_distance', 'kernel_distance'):
     assert strictly_rising(of(rows, score, 'none', *faults))
 
 
+@pytest.mark.slow
 def test_clean_reals_are_near_and_nearest_but_for_copies(rows):
   clean = rows['none']['frechet_distance']
   others = [row for name, row in rows.items() if 'copied' not in name][2:]
@@ -62,6 +64,7 @@ def test_clean_reals_are_near_and_nearest_but_for_copies(rows):
   assert abs(rows['none']['kernel_distance']) < 0.05
 
 
+@pytest.mark.slow
 def test_coverage_and_recall_fall_with_dropped_classes(rows):
   for score in ('coverage', 'recall', 'inception_score'):
     assert strictly_rising(of(rows, score, *DROPPED[::-1], 'none'))
@@ -70,12 +73,14 @@ def test_coverage_and_recall_fall_with_dropped_classes(rows):
     assert precision == pytest.approx(rows['none']['precision'], abs=0.05)
 
 
+@pytest.mark.slow
 def test_precision_and_recall_fall_with_noise_and_blur(rows):
   for faults in (NOISE[1:], BLUR[1:]):
     for score in ('precision', 'recall', 'density', 'coverage'):
       assert of(rows, score, 'none') > of(rows, score, *faults)
 
 
+@pytest.mark.slow
 def test_copies_flatter_every_score_but_those_of_memorisation(rows):
   assert rows['none']['memorisation_share'] < 0.03
   assert abs(rows['none']['memorisation_z']) < 3
@@ -91,6 +96,7 @@ def test_copies_flatter_every_score_but_those_of_memorisation(rows):
     assert strictly_rising(of(rows, score, *more))
 
 
+@pytest.mark.slow
 def test_the_clean_row_has_intervals(rows):
   spread = rows['95% interval, +-']
   assert set(spread) == set(rows['none']) - {'fakes'}

@@ -31,6 +31,7 @@ def tones(tmp_path_factory):
   return folder
 
 
+@pytest.mark.slow
 def test_the_command_learns_and_writes_weights(tones, tmp_path, capsys):
   out = tmp_path / 'new' / 'digits.npz'
   spoken_digit_classifier.main(

@@ -44,6 +44,7 @@ def drawn(run):
   return cells(run / 'mixing.png', 4), cells(run / 'truncation.png', 3)
 
 
+@pytest.mark.slow
 def test_each_section_has_the_same_pictures_beside_it(drawn):
   mixing, _ = drawn
   assert mixing.shape[:2] == (1 + 3 * 2, 4)
@@ -53,6 +54,7 @@ def test_each_section_has_the_same_pictures_beside_it(drawn):
   assert (left[0, 0] != left[0, 1]).any()
 
 
+@pytest.mark.slow
 def test_mixed_pictures_take_their_layers_from_both(run, drawn):
   mixing, _ = drawn
   kept = configs.load(run, train.EXPERIMENTS)
@@ -69,6 +71,7 @@ def test_mixed_pictures_take_their_layers_from_both(run, drawn):
     assert np.abs(got - mixing[1 + 2 * section + 1, 0]).max() > 0
 
 
+@pytest.mark.slow
 def test_truncation_ends_in_one_picture(drawn):
   _, truncation = drawn
   assert truncation.shape[:2] == (5, 3)
@@ -77,6 +80,7 @@ def test_truncation_ends_in_one_picture(drawn):
   assert spread[4] == 0
 
 
+@pytest.mark.slow
 def test_mistakes_are_told_in_a_line(run, tmp_path, capsys):
   for flags, message in (
     ((f'--workdir={run}', '--rows=0'), 'must be 1 or more'),

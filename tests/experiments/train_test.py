@@ -283,7 +283,10 @@ def command(workdir, cache, *flags):
   )
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+  'number',
+  [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+)
 def test_signals_save_and_tell_how_to_go_on(number, tmp_path, cache):
   process = command(tmp_path, cache, '--steps=100000', '--save-every=100000')
   for line in process.stdout:
@@ -319,6 +322,7 @@ def test_eight_devices_play_the_same_run(whole, tmp_path, cache):
     assert value == pytest.approx(lines(whole)[0][name], rel=1e-3), name
 
 
+@pytest.mark.slow
 def test_several_steps_in_a_dispatch_play_the_same_run(whole, tmp_path):
   run(tmp_path, '--steps=7', '--steps-per-dispatch=2', '--log-every=4')
   told = lines(tmp_path)
@@ -346,6 +350,7 @@ def test_activations_are_computed_again_by_a_flag(whole, tmp_path):
   run(tmp_path, '--steps=3')
 
 
+@pytest.mark.slow
 def test_activations_of_half_the_size_are_computed_again(tmp_path):
   flags = '--steps=2', '--bfloat16'
   run(tmp_path / 'kept', *flags)

@@ -52,6 +52,7 @@ def test_each_number_of_a_score_gets_its_own():
   assert precision != recall
 
 
+@pytest.mark.slow
 def test_halves_tell_how_a_score_of_sets_scatters():
   rng = np.random.RandomState(4)
 

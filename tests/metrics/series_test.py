@@ -79,6 +79,7 @@ def test_each_gate_starts_orthogonal():
     np.testing.assert_allclose(part @ part.T, np.eye(4), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_tells_apart_what_differs_and_no_more():
   alike = metrics.discriminative_score(
     waves(400), waves(400, seed=1), steps=300, seeds=3

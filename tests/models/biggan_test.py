@@ -131,6 +131,7 @@ def test_its_gradient_is_finite_where_all_have_one_class():
   assert np.isfinite(slope).all()
 
 
+@pytest.mark.slow
 def test_reacgan_plays_without_projection():
   gan = jgan.models.biggan(
     8,

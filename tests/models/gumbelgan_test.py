@@ -40,6 +40,7 @@ def test_phases_follow_each_other():
   assert moves == [('likelihood',), both[:1], both, both[:1]]
 
 
+@pytest.mark.slow
 def test_it_learns_a_text_from_the_game_alone():
   text = jnp.array([2, 0, 3])
   batch = {'tokens': jnp.broadcast_to(text, (16, T))}

@@ -61,6 +61,7 @@ def test_both_players_pay_for_the_codes_of_fakes():
   assert paid[0] == pytest.approx(2 * (np.log(3) + 1 / 3), rel=0.2)
 
 
+@pytest.mark.slow
 def test_codes_become_legible_and_are_obeyed():
   gan = game(
     continuous=0,

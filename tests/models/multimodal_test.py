@@ -189,6 +189,7 @@ def test_the_generator_meets_other_masks_than_the_judges_learned(dropout):
   assert (abs(learned - met) > 1e-4) == (dropout > 0)
 
 
+@pytest.mark.slow
 def test_it_learns_pairs_that_belong_together():
   # y = x + its class: neither alone tells what the other is.
   key = jax.random.key(0)

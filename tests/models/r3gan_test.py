@@ -93,6 +93,7 @@ def test_up_and_down_are_adjoint_to_a_factor():
   assert float(one) == pytest.approx(float(other), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_schedules_reach_the_optimizers_and_the_penalty():
   gan = jgan.models.r3gan(8, num_classes=3, batch_size=4, images=8, **SMALL)
   state = jgan.init(gan, jax.random.key(0), batch())
@@ -118,6 +119,7 @@ def test_augmentation_is_tracked():
   assert after == state
 
 
+@pytest.mark.slow
 def test_the_average_starts_as_the_newest_params():
   gan = jgan.models.r3gan(8, num_classes=3, batch_size=4, images=400, **SMALL)
   state = jgan.init(gan, jax.random.key(0), batch())

@@ -107,6 +107,7 @@ def exact_values(variables):
   return values
 
 
+@pytest.mark.slow
 def test_values_are_means_over_completions(state):
   played = inner(game(rollouts=2000))
   got = jax.jit(played.values)(state.variables, TEXTS, BATCH, jax.random.key(1))

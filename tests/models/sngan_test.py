@@ -123,6 +123,7 @@ def played():
   return jax.device_get(play(jgan.init(gan, key(0), images).variables))
 
 
+@pytest.mark.slow
 def test_signals_keep_their_size_through_the_blocks(played):
   spread, _ = played
   for i in range(2):  # the gain of sqrt(2) makes up for the ReLUs

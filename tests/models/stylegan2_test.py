@@ -185,6 +185,7 @@ def trained():
   return gan, *jgan.train_step(gan, state, batch, key, moves=moves)
 
 
+@pytest.mark.slow
 def test_lazy_moves_come_in_their_turn():
   gan, _, _ = trained()
   main = ('discriminator', 'generator')
@@ -253,6 +254,7 @@ def test_samples_have_one_style_whatever_training_mixes():
   np.testing.assert_allclose(drawn, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('every', 'share'), [(1, 1), (3, 3 / 4)])
 def test_rates_are_rescaled_for_moves_of_the_penalty_alone(every, share):
   gan = make(

@@ -71,6 +71,7 @@ def test_a_phase_of_no_steps_has_no_move():
   assert labels == ['supervised', 'generator', 'autoencoder', 'discriminator']
 
 
+@pytest.mark.slow
 def test_the_supervised_phase_leaves_the_generator_as_it_is(state):
   gan = game(embedding_steps=0)
   step = jax.jit(partial(jgan.train_step, gan, moves=('supervised',)))

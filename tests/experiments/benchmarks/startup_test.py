@@ -15,6 +15,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_cold_and_warm(tmp_path, monkeypatch):
   monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path / 'another'))
   cache = tmp_path / 'cache'
@@ -55,6 +56,7 @@ def test_a_row_by_hand():
   assert startup.row('digits', cold, warm).split() == [*cells[:-1], '-']
 
 
+@pytest.mark.slow
 def test_what_a_failed_start_said_is_told(tmp_path):
   flags = 'mnist-mlp', f'--data-dir={tmp_path}'
   with pytest.raises(UserError, match='mnist is not prepared in') as error:
