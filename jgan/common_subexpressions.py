@@ -112,20 +112,14 @@ def _called(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
 def _operation(equation: core.JaxprEqn, inputs: Sequence) -> Hashable:
   """What an equation computes, equal to what others do that compute the same.
 
-  The body of a loop is equal to itself alone, and so is, of an equation with a
-  parameter that cannot be compared, the whole.
+  The body of a loop is equal to itself alone.
   """
   operands = tuple(
     x if isinstance(x, core.Var) else (x.aval, np.asarray(x.val).tobytes())
     for x in inputs
   )
   params = tuple(equation.params.items())
-  operation = equation.primitive, params, repr(equation.ctx), operands
-  try:
-    hash(operation)
-  except TypeError:
-    return id(equation)
-  return operation
+  return equation.primitive, params, repr(equation.ctx), operands
 
 
 def _content(value: Any) -> Hashable:

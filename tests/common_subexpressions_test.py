@@ -109,9 +109,11 @@ def test_what_differs_in_a_parameter_a_literal_or_a_constant_stays_apart():
 
 
 def test_loops_and_branches_are_merged_inside():
+  tilt = jax.jit(lambda x: x * jnp.asarray(np.array([1, 2], np.float32)).sum())
+
   def loop(x, rate):
     def body(x, y):
-      return x + rate * jnp.sin(x) + jnp.sin(x), y
+      return tilt(x) + rate * jnp.sin(x) + jnp.sin(x), y
 
     return lax.scan(body, x, jnp.arange(3))[0]
 
