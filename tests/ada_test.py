@@ -58,6 +58,7 @@ def test_each_happens_with_its_probability(name):
   assert (many(name, 0.1) != IMAGE).any((1, 2, 3)).mean() < 0.5 * changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_gradients_are_central_differences(name):
   weights = np.random.default_rng(2).normal(size=IMAGE.shape).astype('float32')
@@ -235,6 +236,7 @@ def test_p_grows_while_the_discriminator_knows_the_reals():
   assert seen[-1] == 0
 
 
+@pytest.mark.slow
 def test_p_is_part_of_the_state():
   augment, tracker = ada.adaptive(
     only('brightness'), batch_size=4, target=-1.5, images=16, interval=1

@@ -394,7 +394,25 @@ def on_device(tree):
   return jax.device_put(jax.tree.map(np.array, tree))
 
 
-@pytest.fixture(scope='module', params=ROWS)
+# Each is near another row, and left to `make test-slow`.
+SLOW = (
+  'mlp-minimax',
+  'dcgan-labels',
+  'sngan-labels',
+  'lsgan',
+  'dragan',
+  'wgan',
+  'sagan',
+)
+
+
+@pytest.fixture(
+  scope='module',
+  params=[
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    for name in ROWS
+  ],
+)
 def trained(request):
   row = ROWS[request.param]
   gan, traces = row.make(), []

@@ -128,7 +128,11 @@ def start():
 
 @pytest.mark.parametrize(
   'options',
-  ['plain', 'r1', pytest.param('gradient penalty', marks=pytest.mark.slow)],
+  [
+    'plain',
+    pytest.param('r1', marks=pytest.mark.slow),
+    pytest.param('gradient penalty', marks=pytest.mark.slow),
+  ],
 )
 def test_the_game_is_the_same(options):
   gan = games.game(optimizer=optax.sgd(0.1), **OPTIONS[options])

@@ -124,6 +124,7 @@ def test_shard_map_is_jit(check_vma):
   games.assert_close(play(step, start(), batches()), expected())
 
 
+@pytest.mark.slow
 def test_parallel_parts_are_numbered_where_the_batch_has_no_index():
   mesh = jgan.sharding.data_mesh(jax.devices()[:2])
   step = jax.jit(
@@ -138,7 +139,9 @@ def test_parallel_parts_are_numbered_where_the_batch_has_no_index():
   games.assert_close(play(step, start(), bare), expected())
 
 
-@pytest.mark.parametrize('unroll', [True, False])
+@pytest.mark.parametrize(
+  'unroll', [pytest.param(True, marks=pytest.mark.slow), False]
+)
 @pytest.mark.parametrize('stacked', [True, False])
 def test_train_steps_is_single_steps(unroll, stacked):
   together = jax.tree.map(lambda *xs: jnp.stack(xs), *batches())

@@ -210,6 +210,7 @@ def test_a_score_without_a_value_is_told_as_none():
   assert f1.split() == ['f1', '0.5', '[0.25,', '0.75]']
 
 
+@pytest.mark.slow
 def test_training_scores_itself_and_keeps_the_best(
   tmp_path, monkeypatch, capsys
 ):

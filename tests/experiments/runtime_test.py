@@ -74,6 +74,7 @@ for options in ({}, {'%s': False}):
 """
 
 
+@pytest.mark.slow
 def test_xla_takes_the_flags():
   # Optimised as a command is, not as tests are.
   environment = {**os.environ, 'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}

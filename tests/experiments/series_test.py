@@ -13,6 +13,8 @@ from PIL import Image
 import jgan
 from experiments import data, evaluate, sample, series, stocks_rcgan, train
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
   '--window=4',
   '--hidden=3',
@@ -185,7 +187,6 @@ def test_a_run_is_of_its_file_as_it_was(timegan, walks, tmp_path):
     series.make_data(series.Config(path=str(changed), sha256=first))
 
 
-@pytest.mark.slow
 def test_rcgan_makes_what_falls_and_what_rises(walks, tmp_path):
   flags = [f'--path={walks}', '--steps=2', *SMALL]
   train.main(['stocks-rcgan', f'--workdir={tmp_path}', *flags])

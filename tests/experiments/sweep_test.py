@@ -28,6 +28,8 @@ from experiments import (
 )
 from experiments.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 LOWER_IS_BETTER, HIGHER_IS_BETTER = ('mean_error',), ()
 SMALL = (
   '--batch-size=4',
@@ -146,7 +148,6 @@ def test_a_member_is_the_run_that_training_makes(swept, alone):
   assert sample.load(member)(3).shape == (3, 2, 2, 1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('mapped', [False, True])
 def test_several_steps_in_a_dispatch_play_the_same_runs(
   mapped, alone, tmp_path
@@ -187,7 +188,6 @@ def test_members_with_data_of_their_own_have_them(
   assert_same(newest(member), newest(alone), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('mapped', [False, True])
 def test_microbatches_are_of_each_member(mapped, tmp_path, monkeypatch):
   """By a discriminator that sees which examples come together."""
@@ -317,7 +317,6 @@ def test_a_signal_saves_all(tmp_path, monkeypatch, capsys):
     assert newest(tmp_path / name)[0] == 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('mapped', [False, True])
 def test_one_that_diverges_leaves_the_others_alone(mapped, tmp_path, capsys):
   sweep_flag = '--sweep=learning_rate=0.5,1e38'

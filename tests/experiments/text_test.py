@@ -18,6 +18,8 @@ from experiments import (
   train,
 )
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
   '--embedding=3',
   '--hidden=4',
@@ -144,7 +146,6 @@ def test_samples_are_files_of_text(run, tmp_path):
   assert files == [f'{one}\n' for one in texts]
 
 
-@pytest.mark.slow
 def test_one_hot_draws_play_letters(lines, tmp_path, capsys):
   train.main(
     [
@@ -163,7 +164,6 @@ def test_one_hot_draws_play_letters(lines, tmp_path, capsys):
   assert names_gumbel.Config().inverse_temperature == 1
 
 
-@pytest.mark.slow
 def test_an_oracle_judges_its_pupil(tmp_path, monkeypatch):
   monkeypatch.setattr(oracle_seqgan, '_TEXTS', 200)
   monkeypatch.setattr(oracle_seqgan, '_AT_ONCE', 100)

@@ -300,6 +300,7 @@ def test_signals_save_and_tell_how_to_go_on(number, tmp_path, cache):
   assert arrays(tmp_path)[0] == stopped
 
 
+@pytest.mark.slow
 def test_eight_devices_play_the_same_run(whole, tmp_path, cache):
   process = subprocess.run(
     [
@@ -340,6 +341,7 @@ def test_several_steps_in_a_dispatch_play_the_same_run(whole, tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_activations_are_computed_again_by_a_flag(whole, tmp_path):
   run(tmp_path, '--steps=2', '--rematerialize')
   (told,) = lines(tmp_path)
@@ -360,6 +362,7 @@ def test_activations_of_half_the_size_are_computed_again(tmp_path):
     assert again[name] == pytest.approx(kept[name], rel=0.02)
 
 
+@pytest.mark.slow
 def test_microbatches_and_bfloat16_are_a_flag_each(whole, tmp_path, capsys):
   run(tmp_path, '--steps=2', '--microbatches=2', '--bfloat16')
   task = train.build(train.configs.load(tmp_path, train.EXPERIMENTS))

@@ -24,6 +24,8 @@ from experiments import (
 from experiments.data import decode
 from jgan import metrics
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
   '--steps=2',
   '--batch-size=4',

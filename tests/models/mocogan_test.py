@@ -19,6 +19,8 @@ from jgan.models.mocogan import (
   draw_motion,
 )
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 3
 VIDEO = jnp.tanh(jax.random.normal(jax.random.key(5), (4, FRAMES, 8, 8, 1)))
 BATCH = {'video': VIDEO, 'index': jnp.arange(4)}

@@ -11,6 +11,8 @@ import pytest
 import jgan
 from jgan.models.rcgan import Discriminator, Generator
 
+pytestmark = pytest.mark.slow
+
 SERIES = jax.random.uniform(jax.random.key(5), (4, 5, 2))
 LATENT = jax.random.normal(jax.random.key(6), (4, 5, 3))
 LABEL = jnp.array([0, 1, 1, 0])

@@ -117,6 +117,7 @@ def test_values_are_means_over_completions(state):
   np.testing.assert_allclose(got[:, -1], expected[:, -1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_expected_reward(state):
   n = 20_000
   many = {

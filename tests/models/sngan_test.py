@@ -136,6 +136,7 @@ def test_signals_keep_their_size_through_the_blocks(played):
     assert 0.05 < spread[block] < 1, block
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_first_layers(played):
   _, grads = played
   for own in grads.values():

@@ -39,6 +39,7 @@ def counted(gan, side):
   }
 
 
+@pytest.mark.slow
 def test_with_labels_one_forward_of_the_generator_serves_both_moves():
   gan = make(8, 1, num_classes=3, path_weight=0.0, penalty_every=2, **SMALL)
   batch = {'image': jnp.zeros((4, 8, 8, 1)), 'label': jnp.arange(4) % 3}
@@ -199,6 +200,7 @@ def test_lazy_moves_come_in_their_turn():
   )
 
 
+@pytest.mark.slow
 def test_path_lengths_and_latents_are_remembered():
   _, state, metrics = trained()
   own = state.variables['generator']

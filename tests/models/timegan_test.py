@@ -90,6 +90,7 @@ def test_the_supervised_phase_leaves_the_generator_as_it_is(state):
   assert metrics['generator/moved'] == 0
 
 
+@pytest.mark.slow
 def test_what_each_player_pays_by_hand(state):
   found = jax.jit(told())(state.variables, BATCH)
 
