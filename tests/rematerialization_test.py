@@ -194,18 +194,12 @@ def test_over_devices():
 
 
 PICTURES = jax.ShapeDtypeStruct((16, 16, 16, 3), jnp.float32)
-# XLA of jax 0.7 places what is computed again less well.
-OLD = jax.__version_info__ < (0, 8)
 SMALLER = {
-  'dcgan': (
-    lambda: dcgan(16, 3, width=16),
-    {'image': PICTURES},
-    0.9 if OLD else 0.85,
-  ),
+  'dcgan': (lambda: dcgan(16, 3, width=16), {'image': PICTURES}, 0.85),
   'cyclegan': (
     lambda: cyclegan(blocks=2, width=8, discriminator_width=8, layers=1),
     {'x': PICTURES, 'y': PICTURES},
-    0.75 if OLD else 0.5,
+    0.5,
   ),
 }
 
