@@ -9,6 +9,7 @@ Score and time: not measured here, since the clips are yours.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import scipy
@@ -24,7 +25,7 @@ HIGHER_IS_BETTER = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.Config):
+class Config(base.OfFolders):
   """The numbers worth changing."""
 
   steps: int = 20_000
@@ -42,6 +43,10 @@ class Config(base.Config):
   stills: int = 1  # frames of a clip judged singly
   learning_rate: float = 2e-4  # Adam's, of all players
   ema_decay: float = 0.999  # of the generator sampled from
+
+  @property
+  def folders(self) -> tuple[str, ...]:
+    return (self.path,)
 
 
 def make_gan(config: Config) -> jgan.GAN:
@@ -62,9 +67,19 @@ def make_gan(config: Config) -> jgan.GAN:
 
 
 def make_data(config: Config) -> data.Source:
-  return data.clips(
-    config.path, config.frames, config.resolution, config.channels
+  return _read(
+    config.path,
+    config.contents,
+    config.frames,
+    config.resolution,
+    config.channels,
   )
+
+
+@functools.lru_cache(maxsize=1)  # each score in a training asks for them
+def _read(path, contents, *form):
+  base.check_contents([path], contents)
+  return data.clips(path, *form)
 
 
 def make_modality(config: Config) -> modality.Modality:

@@ -128,6 +128,42 @@ def check_file(path: str, sha256: str) -> None:
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OfFolders(Config):
+  """The numbers of an experiment whose data are folders of files.
+
+  Which files there are, and their names, decide what a label means, what is
+  held out and what a batch holds. So `experiments.data.contents` of them is one
+  of the numbers, and a run neither goes on nor is scored with others. A folder
+  that is not there is left for its reader to tell of.
+  """
+
+  contents: str = ''
+  """of the data; filled in by itself"""
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not self.contents:
+      object.__setattr__(self, 'contents', data.contents(self.folders))
+
+  @property
+  def folders(self) -> tuple[str, ...]:
+    """Where the data are; empty ones are not used."""
+    raise NotImplementedError
+
+
+def check_contents(folders: Sequence[str], contents: str) -> None:
+  """ValueError: folders that are there have other `data.contents`."""
+  now = data.contents(folders)
+  if now and now != contents:
+    raise ValueError(
+      f'{" or ".join(filter(None, folders))} has changed since the run began: '
+      f'{contents} then, {now} now. What the networks learned is of the files '
+      'as they were. Put them back; or, to begin anew with those that are '
+      'there: another --workdir, and --contents= where --config is given'
+    )
+
+
 class Run(NamedTuple):
   """What a command was asked to do: which experiment, where, how.
 
@@ -318,7 +354,10 @@ def load(workdir: Path, experiments: Mapping[str, ModuleType]) -> Run:
 
 
 def check_resume(run: Run) -> None:
-  """Raises a UserError where the workdir holds a run with other numbers."""
+  """Raises a UserError where the workdir holds a run with other numbers.
+
+  Among them is what the data were, see `OfFile` and `OfFolders`.
+  """
   path = run.workdir / FILE
   if not os.path.exists(path):
     return
@@ -327,16 +366,36 @@ def check_resume(run: Run) -> None:
   if name == run.name:
     there |= dataclasses.asdict(_config(type(run.config), values, path))
     given |= dataclasses.asdict(run.config)
-  lines = [
-    f'  {key}: {there[key]!r} there, {given[key]!r} given'
-    for key in there
-    if key not in FREE and there[key] != given[key]
-  ]
+  if not given.get('contents'):  # no folder is there, as its reader will tell
+    there.pop('contents', None)
+  others = [k for k in there if k not in FREE and there[k] != given[k]]
+  lines = [f'  {k}: {there[k]!r} there, {given[k]!r} given' for k in others]
+  if others in (['sha256'], ['contents']):
+    raise UserError(
+      '\n'.join([f'the data of {run.workdir} have changed:', *lines])
+      + '\nPut back what was there, or begin anew in another --workdir.'
+    )
   if lines:
     raise UserError(
       '\n'.join([f'{run.workdir} holds another run:', *lines])
       + '\nGive another --workdir, or the flags of the run that is there.'
     )
+
+
+def check_apart(run: Run) -> None:
+  """UserError: the workdir is in a folder of the data, to which it adds."""
+  if not isinstance(run.config, OfFolders):
+    return
+  for folder in filter(None, run.config.folders):
+    above, workdir = _path(folder).resolve(), run.workdir.resolve()
+    if not workdir.is_relative_to(above):
+      continue
+    # What is hidden is not read.
+    if not any(x.startswith('.') for x in workdir.relative_to(above).parts):
+      raise UserError(
+        f'--workdir={run.workdir} lies in {folder}, so that samples of the run '
+        'would be taken for its data. Give one beside it, or move the run there'
+      )
 
 
 def writable(workdir: Path) -> None:

@@ -216,7 +216,7 @@ def unseen(
   own = run is not None and hasattr(run.config, 'path')
   if not own or not path.is_dir() or (path / configs.FILE).is_file():
     return load(arguments.held_out, arguments, sides)
-  config = dataclasses.replace(run.config, path=str(path))
+  config = dataclasses.replace(run.config, path=str(path), contents='')
   source = train.EXPERIMENTS[run.name].make_data(config)
   return Pictures(arguments.held_out, source)
 

@@ -14,12 +14,13 @@ import numpy as np
 import tyro
 
 import jgan
+from experiments import config as base
 from experiments import data, dcgan
 from jgan import augment as augments
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(dcgan.Config):
+class Config(dcgan.Config, base.OfFolders):
   """The numbers worth changing."""
 
   path: str = ''
@@ -40,6 +41,10 @@ class Config(dcgan.Config):
   augment: bool = False
   """DiffAugment, for few pictures"""
 
+  @property
+  def folders(self) -> tuple[str, ...]:
+    return (self.path,)
+
 
 def make_gan(config: Config) -> jgan.GAN:
   options = {}
@@ -51,6 +56,7 @@ def make_gan(config: Config) -> jgan.GAN:
 
 
 def make_data(config: Config) -> data.Source:
+  base.check_contents(config.folders, config.contents)
   source, names = data.folder(config.path, config.resolution, config.channels)
   if config.num_classes not in (0, len(names)):
     raise ValueError(

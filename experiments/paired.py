@@ -18,6 +18,7 @@ import dataclasses
 import functools
 
 import jgan
+from experiments import config as base
 from experiments import data, pix2pix, translation
 from experiments.modality import Modality
 
@@ -27,7 +28,7 @@ score = pix2pix.score
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(pix2pix.Config):
+class Config(pix2pix.Config, base.OfFolders):
   """The numbers worth changing."""
 
   steps: int = 80_000
@@ -42,6 +43,10 @@ class Config(pix2pix.Config):
   mirror: bool = True  # also every pair mirrored
   constant_steps: int = 40_000
   decay_steps: int = 40_000
+
+  @property
+  def folders(self) -> tuple[str, ...]:
+    return self.path, self.held_out
 
 
 def make_gan(config: Config) -> jgan.GAN:
@@ -70,7 +75,6 @@ def load_inputs(config: Config, path: str) -> jgan.Batch:
   return translation.inputs({'x': x})
 
 
-@functools.lru_cache(maxsize=1)  # each grid of samples asks for them
 def _parts(config):
   """The pairs to train on, and those held out."""
   if not config.path:
@@ -78,16 +82,20 @@ def _parts(config):
       'paired: give --path=DIR, a folder of pairs: pictures side by side in '
       'one file, or two subfolders with files of equal names'
     )
+  return _read(
+    config.folders,
+    config.contents,
+    config.resolution,
+    config.x_channels,
+    config.y_channels,
+    config.reverse,
+  )
 
-  def pairs(path):
-    return data.paired_folder(
-      path,
-      config.resolution,
-      config.x_channels,
-      config.y_channels,
-      config.reverse,
-    )
 
-  if config.held_out:
-    return pairs(config.path), pairs(config.held_out)
-  return data.parted(pairs(config.path), 0.1)
+@functools.lru_cache(maxsize=1)  # each grid of samples asks for them
+def _read(folders, contents, *form):
+  base.check_contents(folders, contents)
+  pairs, *held_out = (
+    data.paired_folder(path, *form) for path in folders if path
+  )
+  return (pairs, *held_out) if held_out else data.parted(pairs, 0.1)

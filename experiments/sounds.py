@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 import jgan
+from experiments import config as base
 from experiments import data, sound, wavegan
 from experiments.modality import Modality
 from experiments.sampler import Sampler
@@ -34,12 +35,16 @@ _CHUNK = 100  # clips whose features are taken at a time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(wavegan.Config):
+class Config(wavegan.Config, base.OfFolders):
   """The numbers worth changing."""
 
   rate: int = 16_000  # samples a second
   whole: bool = False  # long files whole, as many clips
   peak: bool = False  # scale each clip to full peak
+
+  @property
+  def folders(self) -> tuple[str, ...]:
+    return (self.path,)
 
 
 def make_gan(config: Config) -> jgan.GAN:
@@ -47,8 +52,9 @@ def make_gan(config: Config) -> jgan.GAN:
 
 
 def make_data(config: Config) -> data.Source:
-  source, names = data.wavs(
+  source, names = _read(
     config.path,
+    config.contents,
     config.length,
     config.rate,
     data.consecutive if config.whole else data.loudest,
@@ -65,6 +71,12 @@ def make_data(config: Config) -> data.Source:
       f'{config.path} has {len(source)}'
     )
   return source
+
+
+@functools.lru_cache(maxsize=1)  # each score in a training asks for them
+def _read(path, contents, *form):
+  base.check_contents([path], contents)
+  return data.wavs(path, *form)
 
 
 def make_modality(config: Config) -> Modality:

@@ -168,6 +168,7 @@ class Task(NamedTuple):
 
 def build(run: configs.Run) -> Task:
   """Makes the GAN and its data. UserError: they cannot be, or do not fit."""
+  configs.check_apart(run)
   experiment, config = EXPERIMENTS[run.name], run.config
   mesh = jgan.sharding.data_mesh(jax.devices())
   if config.batch_size % mesh.size:

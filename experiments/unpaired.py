@@ -22,6 +22,7 @@ import functools
 import numpy as np
 
 import jgan
+from experiments import config as base
 from experiments import cyclegan, data, extractors, scoring, translation
 from experiments.modality import Modality
 from experiments.sampler import Sampler
@@ -37,7 +38,7 @@ HIGHER_IS_BETTER = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(cyclegan.Config):
+class Config(cyclegan.Config, base.OfFolders):
   """The numbers worth changing."""
 
   steps: int = 200_000
@@ -55,6 +56,10 @@ class Config(cyclegan.Config):
   mirror: bool = True  # also every picture mirrored
   constant_steps: int = 100_000
   decay_steps: int = 100_000
+
+  @property
+  def folders(self) -> tuple[str, ...]:
+    return self.x, self.held_out_x, self.y, self.held_out_y
 
 
 def make_gan(config: Config) -> jgan.GAN:
@@ -132,16 +137,22 @@ def score(
   return scoring.Report({k: Score(v) for k, v in found.items()}, protocol)
 
 
-@functools.lru_cache(maxsize=1)  # each grid of samples asks for them
 def _domains(config):
   """Of each domain the pictures to train on, and those held out."""
   if not config.x or not config.y:
     raise ValueError(
       'unpaired: give --x=DIR and --y=DIR, a folder of pictures of each domain'
     )
+  channels = config.x_channels, config.y_channels
+  return _read(config.folders, config.contents, config.resolution, channels)
+
+
+@functools.lru_cache(maxsize=1)  # each grid of samples asks for them
+def _read(folders, contents, resolution, channels):
+  base.check_contents(folders, contents)
 
   def pictures(path, channels):
-    source = data.folder(path, config.resolution, channels)[0]
+    source = data.folder(path, resolution, channels)[0]
     if not isinstance(source, data.Arrays):  # too many for the memory
       return source
     return data.Arrays({'image': source.arrays['image']})
@@ -150,8 +161,7 @@ def _domains(config):
     (pictures(path, channels), pictures(other, channels))
     if other
     else data.parted(pictures(path, channels), 0.1)
-    for path, other, channels in (
-      (config.x, config.held_out_x, config.x_channels),
-      (config.y, config.held_out_y, config.y_channels),
+    for path, other, channels in zip(
+      folders[::2], folders[1::2], channels, strict=True
     )
   )

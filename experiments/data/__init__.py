@@ -17,6 +17,7 @@ from experiments.data.batches import (
   to_uint8,
 )
 from experiments.data.clips import ANIMATIONS, Clips, clips
+from experiments.data.contents import contents
 from experiments.data.csv_files import Table, csv_bytes, digest, read_csv
 from experiments.data.digits import digits
 from experiments.data.folder import SUFFIXES, folder, folder_source
@@ -64,6 +65,7 @@ __all__ = [
   'clips',
   'conditions',
   'consecutive',
+  'contents',
   'csv_bytes',
   'digest',
   'digits',

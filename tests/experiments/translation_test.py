@@ -372,7 +372,7 @@ def test_domains_too_large_for_the_memory_stay_in_their_files(
   )
 
   def made():
-    unpaired._domains.cache_clear()
+    unpaired._read.cache_clear()
     source = unpaired.make_data(config)
     return {**source[np.arange(5)], **unpaired.make_conditions(config, 2)}
 
