@@ -22,6 +22,7 @@ from jgan import metrics
 
 LOWER_IS_BETTER = ('frame_kernel_distance', 'change_distance')
 HIGHER_IS_BETTER = ()
+FEWEST = 2  # for a kernel distance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ HIGHER_IS_BETTER = (
   'density',
   'coverage',
 )
+FEWEST = 4  # pictures: halves of two, and three neighbours of each
 CHUNK = 100  # pictures that pass the network at a time
 _DAMAGED = OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile
 
@@ -63,6 +64,13 @@ def lower_is_better(experiment: Any, name: str) -> bool:
   if hasattr(experiment, 'score'):
     return name in experiment.LOWER_IS_BETTER
   return name in LOWER_IS_BETTER
+
+
+def fewest(experiment: Any) -> int:
+  """How many examples the data need for the scores: its own FEWEST if any."""
+  if hasattr(experiment, 'score'):
+    return getattr(experiment, 'FEWEST', 1)
+  return FEWEST
 
 
 class Pictures(NamedTuple):
@@ -113,7 +121,8 @@ class Report(NamedTuple):
   What an experiment returns whose samples are not scored as pictures, from
   `score(config, generate, count, seed)`: `generate` is a `Sampler`, `count` the
   most samples to make of it. Beside it stand in the experiment's file
-  LOWER_IS_BETTER and HIGHER_IS_BETTER, the names of scores for `--best-by`.
+  LOWER_IS_BETTER and HIGHER_IS_BETTER, the names of scores for `--best-by`, and
+  perhaps FEWEST, the examples that they need of the data.
 
   Attributes:
     scores: the field's own.

@@ -35,6 +35,7 @@ from experiments.scoring import Report, Score
 
 LOWER_IS_BETTER = series.LOWER_IS_BETTER
 HIGHER_IS_BETTER = ('agreement',)
+FEWEST = series.FEWEST
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ from experiments.scoring import Report
 
 LOWER_IS_BETTER = series.LOWER_IS_BETTER
 HIGHER_IS_BETTER = series.HIGHER_IS_BETTER
+FEWEST = series.FEWEST
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -146,8 +146,8 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
       out for each. None does but on a CPU, where the swept number allows it.
 
   Raises:
-    UserError: what was asked for cannot be built, or not be mapped though
-      `mapped` says so; or all members diverged.
+    UserError: what was asked for cannot be built, not be scored, or not be
+      mapped though `mapped` says so; or all members diverged.
     SystemExit: after SIGTERM or Ctrl-C, when all is saved.
   """
   for run in asked.runs.values():
@@ -197,6 +197,7 @@ def opened(asked: Sweep, stack: contextlib.ExitStack) -> dict[str, Member]:
   members, gans, sources = {}, {}, []
   for name, run in asked.runs.items():
     task = train.build(run)
+    train.check_enough(run, task.source, task.modality.unit)
     gan = gans.setdefault(asked.value(run), task.gan)
     source = next((x for x in sources if same(x, task.source)), task.source)
     sources.append(source)

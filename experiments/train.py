@@ -194,11 +194,24 @@ def build(run: configs.Run) -> Task:
     shown = modality.of(experiment, config, batch)
     form = jax.eval_shape(lambda: batch)
     state = jax.eval_shape(functools.partial(first_state, gan, form), key)
+  if config.evaluate_every:
+    check_enough(run, source, shown.unit)
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
     state,
   )
   return Task(gan, source, shown, mesh, key, form, state)
+
+
+def check_enough(run: configs.Run, source: data.Source, unit: str) -> None:
+  """UserError: the data have less examples than the run's scores need."""
+  fewest = scoring.fewest(EXPERIMENTS[run.name])
+  if len(source) < fewest:
+    raise UserError(
+      f'the scores of {run.name} need {fewest} {unit} or more, and its data '
+      f'have {len(source)}. Give more, or train without scores: by '
+      'experiments.train with --evaluate-every=0'
+    )
 
 
 def first_state(

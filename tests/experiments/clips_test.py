@@ -1,5 +1,7 @@
 """Clips of one's own: what is built of them, and their scores."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -95,3 +97,14 @@ def test_a_run_is_built_of_a_folder(monkeypatch, folder):
     task('--frames=7')
   with pytest.raises(train.UserError, match='stills=9 need clips of as many'):
     task('--frames=5', '--stills=9')
+
+
+def test_one_clip_is_too_few_for_the_scores(monkeypatch, folder, tmp_path):
+  devices = jax.devices()[:1]
+  monkeypatch.setattr(jax, 'devices', lambda: devices)
+  shutil.copy(folder / '00.gif', tmp_path)
+  words = ['clips', '--workdir=none', f'--path={tmp_path}', *SMALL]
+  words += ['--frames=6', '--evaluate-every=1']
+  run = train.configs.parse(words, train.EXPERIMENTS, 'clips')
+  with pytest.raises(train.UserError, match=r'need 2 clips .* its data have 1'):
+    train.build(run)

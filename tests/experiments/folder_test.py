@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import config as configs
-from experiments import data, evaluate, sample, scoring, train
+from experiments import data, evaluate, sample, scoring, sweep, train
 from experiments import folder as experiment
 from experiments.sampler import Samples
 
@@ -257,4 +257,22 @@ def test_sizes_out_of_reach_are_told_in_a_line(scans, tmp_path, capsys):
     train.main(flags(tmp_path / 'run', scans[0], '--resolution', '16', '13'))
   assert status.value.code == 2
   assert '(16, 14) is the nearest' in capsys.readouterr().err
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+  ('command', 'flag'), [(train, '--evaluate-every=1'), (sweep, '--seeds=2')]
+)
+def test_pictures_too_few_for_scores_are_told_before_training(
+  command, flag, scans, tmp_path, capsys
+):
+  (tmp_path / 'files').mkdir()
+  for i in range(3):
+    shutil.copy(scans[0] / f'{i:02}.png', tmp_path / 'files')
+  words = flags(tmp_path / 'run', tmp_path / 'files')
+  with pytest.raises(SystemExit) as status:
+    command.main([*words, '--best-by=kernel_distance', flag])
+  assert status.value.code == 2
+  told = capsys.readouterr().err
+  assert 'folder need 4 images or more, and its data have 3' in told
   assert not (tmp_path / 'run').exists()

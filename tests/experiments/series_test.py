@@ -254,7 +254,11 @@ def test_the_default_numbers_fit_the_stocks(tmp_path):
     ('a,b\n1,2\n3,x\n', [], "'x' is no finite number"),
     ('a\n' + '1\n' * 9, ['--columns', 'b'], "has no column 'b'"),
     ('a\n' + '1\n' * 9, ['--steps=4'], 'leaves no step to the game'),
-    ('a\n' + '1\n' * 6, ['--evaluate-every=2'], 'needs 4 windows or more'),
+    (
+      'a\n' + '1\n' * 6,
+      ['--evaluate-every=2'],
+      'need 4 series or more, and its data have 3',
+    ),
     ('', [], 'is empty'),
   ],
 )

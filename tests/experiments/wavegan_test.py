@@ -17,6 +17,7 @@ from experiments import (
   sample,
   sounds,
   spoken_digits,
+  sweep,
   train,
 )
 
@@ -238,12 +239,27 @@ def test_a_long_recording_gives_many_clips_if_asked(tmp_path):
   assert len(source) == 8
 
 
-def test_classes_and_a_score_that_do_not_fit_the_folder_are_told(tmp_path):
+def test_classes_that_do_not_fit_the_folder_are_told(tmp_path):
   make_sounds(tmp_path, 3000, count=2)
   config = {'path': str(tmp_path), 'length': 64, 'rate': 8000}
   with pytest.raises(
     ValueError, match=r'--num-classes=3, but .* has 0 classes'
   ):
     sounds.make_data(sounds.Config(**config, num_classes=3))
-  with pytest.raises(ValueError, match=r'needs 40 clips or more .* has 2'):
-    sounds.make_data(sounds.Config(**config, evaluate_every=5))
+
+
+@pytest.mark.parametrize(
+  ('command', 'flag'), [(train, '--evaluate-every=1'), (sweep, '--seeds=2')]
+)
+def test_too_few_for_the_score_are_told_before_training(
+  command, flag, tmp_path, capsys
+):
+  (tmp_path / 'data').mkdir()
+  make_sounds(tmp_path / 'data', 3000, count=2)
+  words = f'--workdir={tmp_path / "run"}', f'--path={tmp_path / "data"}'
+  with pytest.raises(SystemExit) as status:
+    command.main(['sounds', *words, *SMALL, '--rate=8000', flag])
+  assert status.value.code == 2
+  told = capsys.readouterr().err
+  assert 'sounds need 40 clips or more, and its data have 2' in told
+  assert not (tmp_path / 'run').exists()
