@@ -56,7 +56,9 @@ def make_gan(config: Config) -> jgan.GAN:
 
 
 def make_data(config: Config) -> data.Source:
-  return data.Pairs(_parts(config)[0], 1)
+  source, held_out = _parts(config)
+  translation.check_held_out(config, len(held_out))
+  return data.Pairs(source, 1)
 
 
 def make_conditions(config: Config, count: int) -> jgan.Batch:

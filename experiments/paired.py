@@ -54,7 +54,8 @@ def make_gan(config: Config) -> jgan.GAN:
 
 
 def make_data(config: Config) -> data.Source:
-  source = _parts(config)[0]
+  source, held_out = _parts(config)
+  translation.check_held_out(config, len(held_out))
   if config.mirror:
     source = data.mirrored(source)
   return data.Pairs(source, config.x_channels)

@@ -7,6 +7,7 @@ import optax
 
 import jgan
 from experiments import data, pictures, scoring
+from experiments.config import Config
 from experiments.extractors import Extractor
 from experiments.modality import Modality, Shown
 from jgan import metrics
@@ -99,6 +100,16 @@ def conditions(source: data.Source, count: int) -> jgan.Batch:
   """The batch that asks for translations of the first `count` examples."""
   rows = np.arange(min(count, len(source)))
   return {**source[rows], 'index': rows.astype(np.int32)}
+
+
+def check_held_out(config: Config, count: int) -> None:
+  """ValueError: of so many there is not the score that finds the best state."""
+  best_by = config.evaluate_every and config.best_by
+  if best_by and best_by.startswith('kernel_distance') and count < 2:
+    raise ValueError(
+      f'--best-by={best_by} needs two held-out pictures or more; there is '
+      f'{count}. Give more data, another --best-by, or --evaluate-every=0'
+    )
 
 
 def inputs(arrays: Mapping[str, np.ndarray]) -> jgan.Batch:

@@ -67,7 +67,8 @@ def make_gan(config: Config) -> jgan.GAN:
 
 
 def make_data(config: Config) -> data.Source:
-  domains = [domain[0] for domain in _domains(config)]
+  domains, held_out = zip(*_domains(config), strict=True)
+  translation.check_held_out(config, min(map(len, held_out)))
   if config.mirror:
     domains = map(data.mirrored, domains)
   return data.Unpaired(*domains, config.seed)

@@ -260,7 +260,8 @@ def test_one_held_out_pair_has_errors_and_is_too_few_for_a_kernel_distance(
   flags = ['paired', f'--workdir={workdir}', f'--path={tmp_path / "two"}']
   with pytest.raises(SystemExit):
     train.main([*flags, *SMALL, '--evaluate-every=1'])
-  assert 'needs two held-out examples or more' in capsys.readouterr().err
+  assert 'needs two held-out pictures or more' in capsys.readouterr().err
+  assert not workdir.exists()
   train.main([*flags, *SMALL, '--evaluate-every=1', '--best-by=l1'])
   assert json.loads((workdir / 'best.json').read_text())['l1'] < 1
 
