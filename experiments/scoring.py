@@ -40,7 +40,7 @@ HIGHER_IS_BETTER = (
   'density',
   'coverage',
 )
-FEWEST = 4  # pictures: halves of two, and three neighbours of each
+FEWEST = 6  # pictures: each with the five neighbours of the coverage
 CHUNK = 100  # pictures that pass the network at a time
 _DAMAGED = OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile
 

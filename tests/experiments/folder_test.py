@@ -267,12 +267,12 @@ def test_pictures_too_few_for_scores_are_told_before_training(
   command, flag, scans, tmp_path, capsys
 ):
   (tmp_path / 'files').mkdir()
-  for i in range(3):
+  for i in range(5):
     shutil.copy(scans[0] / f'{i:02}.png', tmp_path / 'files')
   words = flags(tmp_path / 'run', tmp_path / 'files')
   with pytest.raises(SystemExit) as status:
     command.main([*words, '--best-by=kernel_distance', flag])
   assert status.value.code == 2
   told = capsys.readouterr().err
-  assert 'folder need 4 images or more, and its data have 3' in told
+  assert 'folder need 6 images or more, and its data have 5' in told
   assert not (tmp_path / 'run').exists()

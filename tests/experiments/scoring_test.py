@@ -188,6 +188,18 @@ def test_features_of_different_extractors_are_refused(arrays, field):
     scoring.scores(real, real, fake, resamples=0)
 
 
+def test_the_fewest_reals_have_every_score():
+  draw = np.random.default_rng(0)
+  few, fewer, fake = (
+    scoring.Features(draw.normal(size=(n, 4)), None, None, ('', '', ''))
+    for n in (scoring.FEWEST, scoring.FEWEST - 1, 40)
+  )
+  found = scoring.scores(few, fake, resamples=0)
+  assert {'kernel_distance', 'precision', 'coverage'} <= set(found)
+  with pytest.raises(ValueError, match=f'at least {scoring.FEWEST} samples'):
+    scoring.scores(fewer, fake, resamples=0)
+
+
 def test_samples_are_the_same_however_they_are_asked_for():
   gan = games.game()
   state = jgan.init(gan, jax.random.key(0), games.batch(8))
