@@ -157,6 +157,23 @@ def check_alike(flags: Mapping[str, Any]) -> None:
       )
 
 
+def check_first_has_run(workdir: Path, holds_run: bool) -> None:
+  """UserError, in all processes: one has the run in its workdir, not the first.
+
+  The first alone reads and writes it, and would begin anew.
+  """
+  if jax.process_count() == 1:
+    return
+  first, *others = multihost_utils.process_allgather(np.array(holds_run))
+  if any(others) and not first:
+    number = 1 + others.index(True)
+    raise UserError(
+      f'{workdir} holds a run where process {number} is, and none where '
+      'process 0 is, which reads and writes it; start that one where the run '
+      'is, or move the run'
+    )
+
+
 def local(tree: PyTree) -> PyTree:
   """Arrays that every device holds, on the first device of this process."""
   return jax.tree.map(lambda x: x.addressable_data(0), tree)

@@ -16,6 +16,7 @@ import contextlib
 import functools
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -237,6 +238,8 @@ def train(run: configs.Run) -> jgan.TrainState:
   """
   config = run.config
   processes.check_alike(configs.same_everywhere(run))
+  holds_run = os.path.exists(run.workdir / configs.FILE)
+  processes.check_first_has_run(run.workdir, holds_run)
   configs.check_resume(run)
   task = build(run)
   with contextlib.ExitStack() as stack:

@@ -1,5 +1,6 @@
 """Two processes of four devices each train one GAN, as a user starts them."""
 
+import contextlib
 import json
 import os
 import re
@@ -124,6 +125,23 @@ def test_other_flags_in_another_process_are_named(monkeypatch):
   with pytest.raises(UserError, match='  steps: 4 in 0, 2 in 1\n') as error:
     processes.check_alike({'steps': 4, 'seed': 1})
   assert 'seed' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('held', 'refused'),
+  [([0, 0], False), ([1, 0], False), ([1, 1], False), ([0, 0, 1], True)],
+)
+def test_a_run_that_the_first_process_lacks_is_named(
+  held, refused, monkeypatch, tmp_path
+):
+  gathered = np.array(held, bool)
+  monkeypatch.setattr(
+    processes.multihost_utils, 'process_allgather', lambda _: gathered
+  )
+  monkeypatch.setattr(jax, 'process_count', lambda: len(held))
+  told = pytest.raises(UserError, match='a run where process 2 is, and none')
+  with told if refused else contextlib.nullcontext():
+    processes.check_first_has_run(tmp_path, bool(held[0]))
 
 
 @pytest.mark.parametrize('count', [None, 'two'])
