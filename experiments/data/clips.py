@@ -86,8 +86,8 @@ def clips(
     sequence = _sequence(place, files, shape)
     if len(sequence) < frames:
       raise ValueError(
-        f'clips: {place} has {len(sequence)} frames, and clips of {frames} are '
-        'asked for. Take it away, or ask for shorter clips.'
+        f'clips: {place} has {_frames(len(sequence))}, and clips of {frames} '
+        'are asked for. Take it away, or ask for shorter clips.'
       )
     total += len(sequence)
     decode.empty('clips', total, shape)  # refuses what does not fit
@@ -125,6 +125,10 @@ def _found(path: str) -> list[tuple[Path, list[Path]]]:
       f'folders of {" ".join(x for x in SUFFIXES if x not in ANIMATIONS)}.'
     )
   return sorted(found)
+
+
+def _frames(count: int) -> str:
+  return '1 frame' if count == 1 else f'{count} frames'
 
 
 def _counted(name: str) -> tuple[list[str | int], str]:

@@ -32,6 +32,7 @@ _DAMAGED = (
 )
 _ZIP, _TAR = ('.zip',), ('.tar', '.tar.gz', '.tgz')
 _TOO_LOUD = 2.0  # of full scale; less may be a filter's overshoot
+_WAV = (b'RIFF', b'RIFX', b'RF64')
 _MP3 = (b'ID3', b'\xff\xfb', b'\xff\xf3', b'\xff\xf2', b'\xff\xfa')
 
 Cut = Callable[[np.ndarray, int], np.ndarray]
@@ -150,11 +151,14 @@ def wavs(
       bar.update()
   if not found:
     raise FileNotFoundError(
-      f'wavs: no .wav file, or none of those wanted, is in {path}.'
+      f'wavs: no .wav file, or none of those wanted, is in {path}. Other '
+      'formats, such as MP3 or FLAC, are not read: save them as WAV.'
     )
   names = sorted(name for name in found if len(found[name]))
   if not names:
-    raise ValueError(f'wavs: all of the {len(found)} files are silent: {path}.')
+    raise ValueError(
+      f'wavs: all sounds in {path} are silent, {len(found)} in number.'
+    )
   classes, labels = _classes(names)
   arrays = {'sound': np.concatenate([found[name] for name in names])[..., None]}
   if classes:
@@ -228,8 +232,7 @@ def _sound(where: Path, content: bytes, rate: int) -> np.ndarray:
   """A file as mono of this rate, float32 [t]; ValueError: it cannot be."""
   try:
     own_rate, sound = _decoded(content)
-  except Exception as error:
-    # scipy's reader raises errors of several types for damaged files.
+  except ValueError as error:
     raise ValueError(
       f'wavs: cannot read {where} ({error}). Remove it, or save it anew as PCM '
       'with a sound editor.'
@@ -252,14 +255,19 @@ def _decoded(content: bytes) -> tuple[int, np.ndarray]:
     raise ValueError('an empty file')
   if content.startswith(_MP3):
     raise ValueError('an MP3 by its content')
+  if content[:4] not in _WAV:
+    raise ValueError(
+      f'no wav file by its content, which begins with {content[:4]}'
+    )
   with warnings.catch_warnings():
     # Of chunks that are no sound, such as a title.
     warnings.simplefilter('ignore', wavfile.WavFileWarning)
     warnings.filterwarnings('error', 'Reached EOF prematurely')
     try:
       rate, sound = wavfile.read(io.BytesIO(content))
-    except wavfile.WavFileWarning as warning:
-      raise ValueError(f'truncated: {warning}') from warning
+    except Exception as error:
+      # It raises errors of several types for damaged files.
+      raise ValueError(_lacking(content) or error) from error
   if not sound.size:
     raise ValueError('no samples in it')
   if rate < 1:
@@ -271,6 +279,18 @@ def _decoded(content: bytes) -> tuple[int, np.ndarray]:
   bits = 8 * sound.dtype.itemsize
   centre = 128 if sound.dtype == np.uint8 else 0
   return rate, (sound.astype(np.float64) - centre) / 2.0 ** (bits - 1)
+
+
+def _lacking(content: bytes) -> str:
+  """What a wav file lacks of the length in its header; nothing: nothing."""
+  order = 'big' if content.startswith(b'RIFX') else 'little'
+  size = int.from_bytes(content[4:8], order)
+  if size in (0, 2**32 - 1):
+    return 'no length in its header, as of a stream or a take broken off'
+  whole = size + 8
+  if len(content) >= whole:
+    return ''
+  return f'truncated: {len(content):,} bytes, and {whole:,} by its header'
 
 
 def _audible(clips: np.ndarray, normalise: bool) -> np.ndarray:

@@ -97,6 +97,9 @@ def test_mistakes_are_named(tmp_path):
   save_gif(tmp_path / 'short' / 'a.gif', [10, 20, 30])
   with pytest.raises(ValueError, match=r'a\.gif has 3 frames.*clips of 4'):
     clips(tmp_path / 'short', 4, 4)
+  save_frames(tmp_path / 'one', [10])
+  with pytest.raises(ValueError, match=r'one has 1 frame, and clips of 4'):
+    clips(tmp_path / 'one', 4, 4)
   with pytest.raises(NotADirectoryError, match=r'a\.gif is a file'):
     clips(tmp_path / 'short' / 'a.gif', 2, 4)
   with pytest.raises(ValueError, match='channels of 1 or 3'):

@@ -169,6 +169,12 @@ def test_only_wanted_files_are_read(tmp_path):
   assert (len(source), names) == (1, ('1',))
 
 
+def streamed(whole):
+  """A file as a program writes it to a pipe, where it cannot go back."""
+  unknown = b'\xff' * 4
+  return whole[:4] + unknown + whole[8:40] + unknown + whole[44:]
+
+
 def archives(tmp_path):
   """The same two files in each kind of archive, in another order."""
   files = {'all/1_b.wav': content([2, 0]), 'all/0_a.wav': content([1, 0])}
@@ -216,14 +222,20 @@ def test_an_error_in_an_archive_names_the_file(tmp_path):
 @pytest.mark.parametrize(
   ('damage', 'message'),
   [
-    (lambda whole: whole[:-10], 'truncated'),
-    (lambda whole: whole[:45], ''),
-    (lambda whole: whole[:20], ''),
+    (lambda whole: whole[:-10], r'truncated: 234 bytes, and 244 by its header'),
+    (lambda whole: whole[:-1], r'truncated: 243 bytes, and 244'),
+    (lambda whole: whole[:45], 'truncated: 45 bytes, and 244'),
+    (lambda whole: whole[:20], 'truncated: 20 bytes, and 244'),
+    (lambda whole: whole[:10], 'truncated: 10 bytes, and 244'),
+    (lambda whole: whole[:4] + bytes(4) + whole[8:], 'no length in its header'),
+    (lambda whole: streamed(whole), 'no length in its header'),
+    (lambda whole: content([1] * 9, width=3)[:-1], 'truncated: 70 bytes'),
     (lambda whole: b'', 'an empty file'),
     (lambda whole: content([]), 'no samples'),
     (lambda whole: b'ID3\x04' + whole, 'an MP3'),
     (lambda whole: b'\xff\xfb\x90\x64' + bytes(400), 'an MP3'),
-    (lambda whole: b'hello, world', 'not understood'),
+    (lambda whole: b'hello, world', "no wav file .* begins with b'hell'"),
+    (lambda whole: b'\x89PNG' + whole, r"begins with b'\\x89PNG'"),
     # 0x55 is the format of MP3 inside of a wav file.
     (lambda whole: whole[:20] + b'\x55' + whole[21:], 'MPEGLAYER3'),
   ],
@@ -262,7 +274,7 @@ def test_a_silent_file_is_passed_over_by_name(tmp_path, capsys):
     assert f'{tmp_path / name}.wav is silent; passed over' in told
   assert 'b.wav' not in told
   (tmp_path / 'b.wav').unlink()
-  with pytest.raises(ValueError, match='all of the 2 files are silent'):
+  with pytest.raises(ValueError, match='are silent, 2 in number'):
     wavs(tmp_path, 1, 8000)
 
 
@@ -279,7 +291,8 @@ def test_a_file_of_another_scale_is_named(tmp_path, capsys):
 
 
 def test_a_path_without_sounds_is_told_from_no_path(tmp_path):
-  with pytest.raises(FileNotFoundError, match=r'no \.wav file'):
+  (tmp_path / 'a.mp3').write_bytes(b'ID3')
+  with pytest.raises(FileNotFoundError, match=r'no \.wav file.*save them as'):
     wavs(tmp_path, 1, 8000)
   with pytest.raises(
     FileNotFoundError, match=r'no folder or archive .*nowhere'
