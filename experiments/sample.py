@@ -67,8 +67,8 @@ def load(workdir: str | os.PathLike, best: bool = False) -> Sampler:
     workdir: of a run of `experiments.train`. Nothing in it is changed, and the
       run's data set is not needed, but of series, tables and texts, whose file
       says what a sample means.
-    best: take the checkpoint of the lowest Frechet distance that
-      `--evaluate-every` found, in place of the newest.
+    best: take the checkpoint that `--evaluate-every` found the best by
+      `--best-by`, in place of the newest.
 
   Returns:
     `generate(count, seed=0, label=None)`, where label is a class or several.
