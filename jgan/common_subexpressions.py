@@ -8,6 +8,7 @@ each of which has a channel of its own. Here equal operations are merged before
 XLA sees them.
 """
 
+import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -31,25 +32,57 @@ def eliminate(function: F) -> F:
   functions are looked into, but those with shardings of their own, and so are
   loops and branches, each by itself. What `jax.checkpoint` computes again stays
   apart from what it is computed again from. Derivatives are those of the
-  function as it was; under `jax.disable_jit()` so is the function.
+  function as it was. So is the function where it has effects (prints,
+  callbacks, references), under `jax.disable_jit()`, and with `jax_debug_nans`
+  or `jax_debug_infs`, which then tell where.
 
   Args:
     function: a pure function of trees of arrays to a tree of arrays.
   """
 
-  @jax.custom_jvp
+  @functools.wraps(function)
   def once(*args):
-    if jax.config.jax_disable_jit:
+    config = jax.config
+    if config.jax_disable_jit or config.jax_debug_nans or config.jax_debug_infs:
       return function(*args)
     program, form = jax.make_jaxpr(function, return_shape=True)(*args)
-    outputs = core.jaxpr_as_fun(_merged(program))(*jax.tree.leaves(args))
+    leaves = jax.tree.leaves(args)
+    if program.effects:
+      outputs = core.jaxpr_as_fun(program)(*leaves)
+    else:
+      traced = [x for x in program.consts if isinstance(x, Tracer)]
+      outputs = _played(program)(traced, leaves)
     return jax.tree.unflatten(jax.tree.structure(form), outputs)
 
-  @once.defjvp
-  def _(args, tangents):
-    return jax.jvp(function, args, tangents)
-
   return once
+
+
+def _played(program: core.ClosedJaxpr) -> Callable[[Sequence, Sequence], list]:
+  """The merged program, with the derivatives of the program itself.
+
+  A function of its traced constants and of its inputs: the constants are values
+  of a transformation around it, which may differentiate with respect to them.
+  """
+
+  def filled(traced):
+    traced = iter(traced)
+    constants = [
+      next(traced) if isinstance(x, Tracer) else x for x in program.consts
+    ]
+    return core.ClosedJaxpr(program.jaxpr, constants)
+
+  @jax.custom_jvp
+  def merged(traced, inputs):
+    return core.jaxpr_as_fun(_merged(filled(traced)))(*inputs)
+
+  @merged.defjvp
+  def _(primals, tangents):
+    def unmerged(traced, inputs):
+      return core.jaxpr_as_fun(filled(traced))(*inputs)
+
+    return jax.jvp(unmerged, primals, tangents)
+
+  return merged
 
 
 def _merged(program: core.ClosedJaxpr) -> core.ClosedJaxpr:
@@ -76,7 +109,7 @@ def _merged(program: core.ClosedJaxpr) -> core.ClosedJaxpr:
     if (called := _called(equation)) is not None:
       return played(called, inputs)
     what = _operation(equation, inputs)
-    if what not in made or equation.effects:
+    if what not in made:
       made[what] = [core.Var(x.aval) for x in equation.outvars]
       equations.append(
         equation.replace(

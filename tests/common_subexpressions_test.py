@@ -194,3 +194,33 @@ def test_without_jit_the_function_is_called_as_it_is():
 
   with jax.disable_jit():
     assert eliminate(function)(-2.0) == 2
+
+
+def test_derivatives_reach_what_the_function_closes_over():
+  def outer(rate):
+    table = np.arange(3, dtype=np.float32)
+    play = eliminate(lambda x: (rate * jnp.sin(x) + rate * table).sum())
+    return play(0.5)
+
+  for derivative in (jax.grad(outer), jax.jit(jax.grad(outer))):
+    np.testing.assert_allclose(derivative(2.0), 3 * np.sin(0.5) + 3, rtol=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(jax, 'new_ref'), reason='jax has no new_ref')
+def test_references_hold_what_was_set_last():
+  def function(x):
+    one, other = jax.new_ref(x), jax.new_ref(x)
+    first = one[...]
+    one[...] = jax.nn.relu(first) + 1
+    return first, one[...], other[...]
+
+  check_same(function, 0.5)
+
+
+def test_debug_nans_tells_which_operation_made_one():
+  def function(x):
+    return jnp.log(x) - jnp.log(x)
+
+  told = pytest.raises(FloatingPointError, match='encountered in log')
+  with jax.debug_nans(True), told:
+    jax.jit(eliminate(function))(jnp.asarray(-1.0))
