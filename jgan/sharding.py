@@ -115,9 +115,19 @@ def batch_key(key: PRNGKeyArray, batch: PyTree) -> PRNGKeyArray:
 
 
 def typed(key: Keys) -> Keys:
-  """New-style keys, also from those of `jax.random.PRNGKey`."""
-  if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+  """New-style keys, also from those of `jax.random.PRNGKey`.
+
+  Raises:
+    ValueError: if they are no keys, or of another `impl` than the default one
+      and old-style.
+  """
+  dtype = getattr(key, 'dtype', None)
+  if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
     return key
+  form = jax.eval_shape(jax.random.PRNGKey, 0)
+  if dtype != form.dtype or key.shape[-1:] != form.shape:
+    got = type(key).__name__ if dtype is None else f'{dtype}{list(key.shape)}'
+    raise ValueError(f'key: needs a key as of jax.random.key(0), got {got}.')
   return jax.random.wrap_key_data(key)
 
 

@@ -154,9 +154,9 @@ def standard_gan(
 
   Raises:
     TypeError: the loss is no pair, or `augment` no function.
-    ValueError: from `init`, where generator and batch differ in shape, or the
-      reals are integers; from any use, where the batch lacks the data or does
-      not divide by `pack`.
+    ValueError: from `init` and the moves, where generator and batch differ in
+      shape, the reals are integers, or the batch lacks the data or does not
+      divide by `pack`.
   """
   check_pair('standard_gan', loss)
   if augment is not None and not callable(augment):
@@ -229,17 +229,7 @@ class _Game:
       keys[0], self._draw(batch, keys[1]), label, train=True
     )
     real = self._real(batch)
-    if fake.shape != real.shape:
-      raise ValueError(
-        f'standard_gan: the generator makes {list(fake.shape[1:])}, but '
-        f'batch[{self.data!r}] holds examples of {list(real.shape[1:])}.'
-      )
-    if not gradients.is_floating(real):
-      raise ValueError(
-        f'standard_gan: the generator makes {fake.dtype}, but '
-        f'batch[{self.data!r}] holds {real.dtype}; scale the reals to the '
-        "generator's range, pictures by `x / 127.5 - 1`."
-      )
+    self._check_samples(real, fake)
     tracked = {'tracked': self.tracker.start} if self.tracker else {}
     seen = self._seen(real, batch, keys[1], tracked)
     discriminator = self.discriminator.init(
@@ -323,6 +313,19 @@ class _Game:
       )
     return batch[self.data]
 
+  def _check_samples(self, real, fake):
+    if fake.shape != real.shape:
+      raise ValueError(
+        f'standard_gan: the generator makes {list(fake.shape[1:])}, but '
+        f'batch[{self.data!r}] holds examples of {list(real.shape[1:])}.'
+      )
+    if not gradients.is_floating(real):
+      raise ValueError(
+        f'standard_gan: the generator makes {fake.dtype}, but '
+        f'batch[{self.data!r}] holds {real.dtype}; scale the reals to the '
+        "generator's range, pictures by `x / 127.5 - 1`."
+      )
+
   def _draw(self, batch, key):
     if 'latent' in batch:
       return batch['latent']
@@ -342,6 +345,7 @@ class _Game:
     """The discriminator's outputs for reals and fakes, and its collections."""
     real_key, fake_key = (jax.random.fold_in(key, i) for i in (_REAL, _FAKE))
     own = variables['discriminator']
+    self._check_samples(self._real(batch), fake)
     real = self._seen(self._real(batch), batch, real_key, own)
     fake = self._seen(fake, batch, fake_key, own)
     label = self._packed_label(batch)

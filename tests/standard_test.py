@@ -580,6 +580,21 @@ def test_samples_of_another_shape_are_refused():
     jgan.init(game(), key(), batch(x=np.zeros((N, 5), 'float32')))
 
 
+@pytest.mark.parametrize(
+  ('x', 'message'),
+  [
+    (X.astype('uint8'), 'holds uint8; scale the reals'),
+    (np.zeros((N, 5), 'float32'), r'makes \[3\], but .* of \[5\]'),
+  ],
+)
+def test_reals_are_checked_in_the_moves_as_well(x, message):
+  gan = game()
+  state = jgan.init(gan, key(), batch())
+  for player in gan.players:
+    with pytest.raises(ValueError, match=message):
+      jgan.update(player, state, batch(x=x), key())
+
+
 def test_integers_in_place_of_reals_are_refused():
   message = r"makes float32, but batch\['x'\] holds uint8; scale the reals"
   with pytest.raises(ValueError, match=message):
