@@ -63,12 +63,14 @@ def init(
 
   Raises:
     ValueError: if `variables` names an unknown player or differs in structure
-      or shape from what `gan.init` gives, two moves share a label, a player
-      moves at no whole number of steps, or the batch does not name its arrays.
+      or shape from what `gan.init` gives, that lacks a player or its params,
+      two moves share a label, a player moves at no whole number of steps, the
+      batch does not name its arrays, or the key is none.
   """
   _check_players(gan)
   sharding.check_named(batch)
   fresh = gan.init(jax.random.fold_in(sharding.typed(key), 0), batch)
+  _check_variables(gan, fresh)
   given = variables or {}
   if unknown := set(given) - set(fresh):
     raise ValueError(
@@ -122,9 +124,10 @@ def update(
     together), and the loss's own.
 
   Raises:
-    ValueError: if the loss returns a collection that its player does not have,
-      or one of another structure, shape or dtype; or if the player keeps an
-      average and the state has none.
+    ValueError: if the loss returns no `LossOutput` of a scalar loss and scalar
+      metrics, or params, a collection that its player does not have, or one of
+      another structure, shape or dtype; or if the player keeps an average and
+      the state has none.
   """
   batch = sharding.with_index(batch, axis_name)
   key = sharding.typed(key)
@@ -133,7 +136,10 @@ def update(
   def objective(params, batch, key):
     moving = {**own, 'params': params}
     variables = {**state.variables, player.name: moving}
+    # Dictionaries of its own: what a loss sets in them, others do not see.
+    variables, batch = jax.tree.map(lambda x: x, (variables, batch))
     output = player.loss(variables, batch, key, state.step)
+    _check_output(player, output)
     return output.loss, output
 
   params = own['params']
@@ -448,6 +454,42 @@ def _form(tree: PyTree) -> dict[str, str]:
     jax.tree_util.keystr(path): f'{jnp.result_type(x)}{list(jnp.shape(x))}'
     for path, x in jax.tree_util.tree_leaves_with_path(tree)
   }
+
+
+def _check_output(player: Player, output: Any) -> None:
+  """Raises ValueError where a loss returns what the step cannot take."""
+  who = f'{player.label}: its loss'
+  if not isinstance(output, LossOutput):
+    raise ValueError(
+      f'{who} needs to return jgan.LossOutput(loss, mutated, metrics), got a '
+      f'{type(output).__name__}.'
+    )
+  loss = output.loss
+  if jnp.shape(loss) or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
+    raise ValueError(
+      f'{who} needs to be a floating scalar, such as a mean over the examples, '
+      f'got {_form(loss)[""]}.'
+    )
+  if 'params' in output.mutated:
+    raise ValueError(
+      f"{who} returned 'params' in `mutated`, but params are the optimizer's "
+      "to move; leave them out, as by apply(..., mutable=DenyList('params'))."
+    )
+  if wrong := [name for name, x in output.metrics.items() if jnp.shape(x)]:
+    raise ValueError(
+      f'{who} returned the metric {wrong[0]!r} of shape '
+      f'{list(jnp.shape(output.metrics[wrong[0]]))}; metrics are scalars.'
+    )
+
+
+def _check_variables(gan: GAN, variables: Any) -> None:
+  """Raises ValueError where `gan.init` gives a player no params."""
+  for player in gan.players:
+    if 'params' not in variables.get(player.name, {}):
+      raise ValueError(
+        f"init: gan.init needs to give {player.name!r} variables with 'params',"
+        f' got { ({name: sorted(own) for name, own in variables.items()}) }.'
+      )
 
 
 def _check_players(gan: GAN) -> None:

@@ -1,6 +1,7 @@
 """The step: what it does to a state, and that it is the same everywhere."""
 
 import functools
+import inspect
 import re
 
 import games
@@ -486,6 +487,7 @@ def test_train_steps_takes_arrays_of_numpy_uncompiled():
     ({'pool': jnp.zeros(3)}, "a collection 'pool'"),
     ({'batch_stats': jnp.zeros(3, int)}, r'needs float32\[3\], got int32'),
     ({'batch_stats': jnp.zeros(2)}, r'needs float32\[3\], got float32\[2\]'),
+    ({'params': jnp.zeros(())}, "returned 'params' in `mutated`"),
   ],
 )
 def test_collections_of_another_form_are_refused(mutated, message):
@@ -502,6 +504,62 @@ def test_collections_of_another_form_are_refused(mutated, message):
   state = jgan.init(gan, key(), DATA)
   with pytest.raises(ValueError, match=message):
     jgan.train_step(gan, state, DATA, key())
+
+
+def one_player(loss) -> jgan.GAN:
+  def begin(key, batch):
+    return {'a': {'params': jnp.ones(())}}
+
+  player = jgan.Player('a', loss, optax.sgd(0.1))
+  return jgan.GAN(begin, (player,), lambda variables, batch, key: variables)
+
+
+@pytest.mark.parametrize(
+  ('returned', 'message'),
+  [
+    (lambda w: w, r'a: its loss needs to return jgan\.LossOutput'),
+    (lambda w: (w, {}), 'got a tuple'),
+    (lambda w: jgan.LossOutput(w * jnp.ones(3)), r'got float32\[3\]'),
+    (lambda w: jgan.LossOutput(jnp.int32(1)), r'got int32\[\]'),
+    (lambda w: jgan.LossOutput(w, {}, {'m': jnp.ones(3)}), r"'m' of shape \[3"),
+  ],
+)
+def test_a_loss_that_returns_something_else_is_told(returned, message):
+  gan = one_player(lambda variables, *rest: returned(variables['a']['params']))
+  state = jgan.init(gan, key(), DATA)
+  with pytest.raises(ValueError, match=message):
+    jgan.train_step(gan, state, DATA, key())
+
+
+def test_what_a_loss_sets_in_its_batch_and_variables_others_do_not_see():
+  def loss(variables, batch, key, step):
+    seen = variables['a']['params'] * batch['x'].sum()
+    batch['x'] = 0 * seen * batch['x']
+    variables['a']['params'] = None
+    return jgan.LossOutput(seen)
+
+  gan = one_player(loss)
+  (first,) = gan.players
+  gan = gan._replace(players=(first, first._replace(move='again')))
+  batch = {'x': jnp.ones(2), 'index': jnp.arange(2)}
+  _, metrics = jgan.train_step(gan, jgan.init(gan, key(), batch), batch, key())
+  assert metrics['a/loss'] == 2
+  np.testing.assert_allclose(metrics['again/loss'], 2 * (1 - 0.1 * 2))
+
+
+def test_players_without_params_are_named():
+  gan = one_player(None)
+  for given in ({'b': {'params': 0.0}}, {'a': {'kernel': 0.0}}):
+    wrong = gan._replace(init=lambda key, batch, given=given: given)
+    with pytest.raises(ValueError, match=r"init needs to give 'a'.*'params'"):
+      jgan.init(wrong, key(), DATA)
+
+
+@pytest.mark.parametrize('wrong', [0, None, jnp.zeros(4, jnp.uint32)])
+def test_what_is_no_key_is_told(wrong):
+  typed = inspect.unwrap(jgan.sharding.typed)  # without the types of the tests
+  with pytest.raises(ValueError, match=r'needs a key as of jax\.random\.key'):
+    typed(wrong)
 
 
 def test_old_style_keys_play_the_same_game():
