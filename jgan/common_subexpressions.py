@@ -47,7 +47,7 @@ def eliminate(function: F) -> F:
       return function(*args)
     program, form = jax.make_jaxpr(function, return_shape=True)(*args)
     leaves = jax.tree.leaves(args)
-    if program.effects:
+    if _acts(program):
       outputs = core.jaxpr_as_fun(program)(*leaves)
     else:
       traced = [x for x in program.consts if isinstance(x, Tracer)]
@@ -55,6 +55,11 @@ def eliminate(function: F) -> F:
     return jax.tree.unflatten(jax.tree.structure(form), outputs)
 
   return once
+
+
+def _acts(program: core.ClosedJaxpr) -> bool:
+  """Whether it does more than compute: not if it only names an axis."""
+  return any(type(x).__name__ != 'NamedAxisEffect' for x in program.effects)
 
 
 def _played(program: core.ClosedJaxpr) -> Callable[[Sequence, Sequence], list]:

@@ -484,11 +484,12 @@ def _check_output(player: Player, output: Any) -> None:
 
 def _check_variables(gan: GAN, variables: Any) -> None:
   """Raises ValueError where `gan.init` gives a player no params."""
+  got = {name: sorted(own) for name, own in variables.items()}
   for player in gan.players:
-    if 'params' not in variables.get(player.name, {}):
+    if 'params' not in got.get(player.name, ()):
       raise ValueError(
         f"init: gan.init needs to give {player.name!r} variables with 'params',"
-        f' got { ({name: sorted(own) for name, own in variables.items()}) }.'
+        f' got {got}.'
       )
 
 

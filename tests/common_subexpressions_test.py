@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 from jax.extend import core
+from jax.sharding import PartitionSpec as P
 
 import jgan
 from jgan.common_subexpressions import eliminate
@@ -186,6 +187,30 @@ def test_derivatives_are_those_of_the_function_as_it_was():
 
   assert jax.grad(first)(0.5) == jax.jit(jax.grad(first))(0.5) == -3
   np.testing.assert_allclose(jax.vmap(first)(jnp.ones(2)), 3 * np.sin(1))
+
+
+@pytest.mark.parametrize('check_vma', [True, False])
+def test_what_devices_do_together_is_done_once(check_vma):
+  def function(x):
+    first, again = (lax.pmean(jnp.sin(x), 'batch') for _ in range(2))
+    return jnp.cos(first) + jnp.cos(again)
+
+  def divided(function):
+    return jax.jit(
+      jax.shard_map(
+        function,
+        mesh=jgan.sharding.data_mesh(jax.devices()[:2]),
+        in_specs=P('batch'),
+        out_specs=P(),
+        check_vma=check_vma,
+      )
+    )
+
+  x, once = jnp.arange(4.0), divided(eliminate(function))
+  program = once.lower(x).as_text()
+  for operation in ('sine', 'all_reduce', 'cosine'):
+    assert program.count(f'stablehlo.{operation}') == 1
+  np.testing.assert_allclose(once(x), divided(function)(x), rtol=1e-6)
 
 
 def test_without_jit_the_function_is_called_as_it_is():
