@@ -19,7 +19,7 @@ def normal(size: int) -> Latent:
   """Standard normal latents, float32 `[size]`."""
 
   def draw(key: PRNGKeyArray) -> Float[Array, 'size']:
-    return jax.random.normal(key, (size,))
+    return jax.random.normal(key, (size,), jnp.float32)
 
   return draw
 
@@ -28,7 +28,7 @@ def uniform(size: int, low: float = -1.0, high: float = 1.0) -> Latent:
   """Uniform latents in [low, high), float32 `[size]`; DCGAN's by default."""
 
   def draw(key: PRNGKeyArray) -> Float[Array, 'size']:
-    return jax.random.uniform(key, (size,), minval=low, maxval=high)
+    return jax.random.uniform(key, (size,), jnp.float32, low, high)
 
   return draw
 
@@ -53,7 +53,8 @@ def truncated_normal(size: int, threshold: float) -> Latent:
     )
 
   def draw(key: PRNGKeyArray) -> Float[Array, 'size']:
-    return jax.random.truncated_normal(key, -threshold, threshold, (size,))
+    bounds = -threshold, threshold
+    return jax.random.truncated_normal(key, *bounds, (size,), jnp.float32)
 
   return draw
 
@@ -87,9 +88,9 @@ def codes(
     keys = [jax.random.fold_in(key, i) for i in range(3)]
     sizes = jnp.asarray(categories, jnp.int32)
     return join_codes(
-      jax.random.uniform(keys[0], (noise,), minval=-1),
+      jax.random.uniform(keys[0], (noise,), jnp.float32, minval=-1),
       jax.random.randint(keys[1], sizes.shape, 0, sizes),
-      jax.random.uniform(keys[2], (continuous,), minval=-1),
+      jax.random.uniform(keys[2], (continuous,), jnp.float32, minval=-1),
       categories,
     )
 
@@ -120,7 +121,8 @@ def join_codes(
       f'latent, got {category.shape[-1]}.'
     )
   one_hot = [
-    jax.nn.one_hot(category[..., i], size) for i, size in enumerate(categories)
+    jax.nn.one_hot(category[..., i], size, dtype=noise.dtype)
+    for i, size in enumerate(categories)
   ]
   return jnp.concatenate([noise, *one_hot, continuous], -1)
 

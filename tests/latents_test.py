@@ -40,6 +40,25 @@ def test_one_latent_is_a_float32_vector(name):
 
 
 @pytest.mark.parametrize('name', DISTRIBUTIONS)
+def test_latents_are_float32_where_64_bits_are_the_default(name):
+  jax.config.update('jax_enable_x64', True)
+  try:
+    latent = DISTRIBUTIONS[name][0](7)(jax.random.key(0))
+  finally:
+    jax.config.update('jax_enable_x64', False)
+  assert latent.dtype == jnp.float32
+
+
+def test_chosen_codes_are_float32_where_64_bits_are_the_default():
+  jax.config.update('jax_enable_x64', True)
+  try:
+    latent = jgan.latents.codes(2, (3,), 1)(jax.random.key(0))
+  finally:
+    jax.config.update('jax_enable_x64', False)
+  assert latent.dtype == jnp.float32
+
+
+@pytest.mark.parametrize('name', DISTRIBUTIONS)
 def test_examples_follow_the_distribution(name):
   make, reference = DISTRIBUTIONS[name]
   latents = np.asarray(draw(make(4), 1000), 'float64')
