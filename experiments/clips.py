@@ -68,6 +68,8 @@ def make_gan(config: Config) -> jgan.GAN:
 
 
 def make_data(config: Config) -> data.Source:
+  if config.evaluate_every:
+    _check_frames(config)
   return _read(
     config.path,
     config.contents,
@@ -99,6 +101,7 @@ def score(
   mean absolute difference of their pixels. It tells clips that hardly move, or
   flicker, from the data's.
   """
+  _check_frames(config)
   made, _ = video.sampled(generate, count, seed)
   source = make_data(config)
   rows = np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
@@ -132,3 +135,13 @@ def score(
       'sample',
     },
   )
+
+
+def _check_frames(config):
+  """ValueError: in clips of one frame there is no change to score."""
+  if min(config.frames, config.sample_frames) < 2:
+    raise ValueError(
+      'clips: the scores need clips of two frames or more, got '
+      f'--frames={config.frames} and --sample-frames={config.sample_frames}; '
+      '--evaluate-every=0 trains without scores'
+    )

@@ -41,10 +41,14 @@ from experiments.data.spoken import RATE
 from experiments.modality import Modality, Shown
 from experiments.sampler import Sampler
 from jgan import metrics
+from jgan.metrics.digit_classifier import DigitClassifier
 from jgan.metrics.spectrograms import log_power
+from jgan.metrics.spoken_digit_classifier import SpokenDigitClassifier
 
 LOWER_IS_BETTER = ('image_frechet_distance', 'sound_frechet_distance')
 HIGHER_IS_BETTER = ('agreement', 'image_agreement', 'sound_agreement')
+# Pairs, for Frechet distances in both classifiers' features.
+FEWEST = max(DigitClassifier.dimensions, SpokenDigitClassifier.dimensions)
 _QUIETEST = -80.0  # dB, black in a spectrogram
 _COLUMNS = 64  # of a spectrogram in pixels, about; its rows are half a window
 

@@ -34,6 +34,7 @@ from experiments.scoring import (
   default_extractor,
   extract,
   extract_cached,
+  fewest,
   picked,
   scores,
 )
@@ -151,8 +152,15 @@ def own_report(
         f'--{flag} is for pictures; {run.name} scores its samples in its own '
         'way'
       )
+  count, seed, least = arguments.count, arguments.seed, fewest(experiment)
+  if least > 1:
+    own = len(experiment.make_data(run.config))
+    if min(count, own) < least:
+      raise UserError(
+        f'the scores of {run.name} need {least} examples and as many samples, or '
+        f'more; its data have {own}, and --count={count}'
+      )
   generate = sample.load(arguments.workdir, arguments.best)
-  count, seed = arguments.count, arguments.seed
   found = experiment.score(run.config, generate, count, seed)
   report = {
     'protocol': {

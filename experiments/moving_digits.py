@@ -46,6 +46,7 @@ from experiments import (
 from experiments.data.moving_digits import MovingDigits, shares
 from experiments.sampler import Sampler
 from jgan import metrics
+from jgan.metrics.digit_classifier import DigitClassifier
 from jgan.metrics.resize import resize_clean
 
 LOWER_IS_BETTER = (
@@ -55,6 +56,7 @@ LOWER_IS_BETTER = (
   'turn_distance',
 )
 HIGHER_IS_BETTER = ('constancy', 'agreement')
+FEWEST = DigitClassifier.dimensions  # clips, for a Frechet distance
 # Of a digit of MNIST, which the classifier knows: its longer side in pixels.
 _KNOWN_SIZE = 20
 

@@ -35,6 +35,7 @@ from jgan.metrics.spoken_digit_classifier import SpokenDigitClassifier
 
 LOWER_IS_BETTER = ('frechet_distance',)
 HIGHER_IS_BETTER = ('inception_score', 'accuracy')
+FEWEST = SpokenDigitClassifier.dimensions  # clips, for a Frechet distance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ def _scores(of_real, of_fake, probabilities, label) -> dict[str, Score]:
       metrics.frechet_distance,
       of_real,
       of_fake,
-      least=SpokenDigitClassifier.dimensions,
+      least=FEWEST,
     ),
     'inception_score': wavegan.scored(
       lambda p: metrics.inception_score(p).mean, probabilities, least=10

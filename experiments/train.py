@@ -205,7 +205,7 @@ def build(run: configs.Run) -> Task:
 
 
 def check_enough(run: configs.Run, source: data.Source, unit: str) -> None:
-  """UserError: the data have less examples than the run's scores need."""
+  """UserError: the data have fewer examples than the run's scores need."""
   fewest = scoring.fewest(EXPERIMENTS[run.name])
   if len(source) < fewest:
     raise UserError(

@@ -108,3 +108,13 @@ def test_one_clip_is_too_few_for_the_scores(monkeypatch, folder, tmp_path):
   run = train.configs.parse(words, train.EXPERIMENTS, 'clips')
   with pytest.raises(train.UserError, match=r'need 2 clips .* its data have 1'):
     train.build(run)
+
+
+def test_clips_of_one_frame_have_no_score(folder):
+  one = {'path': str(folder), 'frames': 1, 'resolution': 16}
+  experiment.make_data(experiment.Config(**one))
+  told = r'two frames or more, got --frames=1 and --sample-frames=32'
+  with pytest.raises(ValueError, match=told):
+    experiment.make_data(experiment.Config(**one, evaluate_every=5))
+  with pytest.raises(ValueError, match=told):
+    experiment.score(experiment.Config(**one), None, 50, seed=0)

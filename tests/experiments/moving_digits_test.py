@@ -139,6 +139,13 @@ def test_clips_of_two_digits_have_no_class():
     experiment.Config(digits=2, best_by='constancy')
 
 
+def test_too_few_clips_for_a_score_are_told_before_training(tmp_path):
+  words = [f'--workdir={tmp_path}', *SMALL, '--clips=50', '--evaluate-every=2']
+  run = train.configs.parse(['moving-digits', *words], train.EXPERIMENTS, '')
+  with pytest.raises(train.UserError, match=r'need 64 clips .* have 50'):
+    train.build(run)
+
+
 def test_centres_of_mass_by_hand():
   frames = np.zeros((3, 4, 6, 1), np.uint8)
   frames[0, 3, 1] = 200

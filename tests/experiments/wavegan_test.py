@@ -263,3 +263,22 @@ def test_too_few_for_the_score_are_told_before_training(
   told = capsys.readouterr().err
   assert 'sounds need 40 clips or more, and its data have 2' in told
   assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+  ('experiment', 'made', 'count', 'message'),
+  [
+    (sounds, 45, 10, 'need 40 .* have 45, and --count=10'),
+    (sounds, 2, 5000, 'need 40 .* have 2, and --count=5000'),
+    (spoken_digits, 0, 10, 'need 64 .* have 70, and --count=10'),
+  ],
+)
+def test_too_little_for_the_score_is_told_before_anything_is_sampled(
+  experiment, made, count, message, recordings, tmp_path
+):
+  make_sounds(tmp_path, 3000, made)
+  path = str(tmp_path if made else recordings)
+  config = experiment.Config(path=path, length=64)
+  run = train.configs.Run('any', tmp_path, config)
+  with pytest.raises(evaluate.UserError, match=message):
+    evaluate.own_report(evaluate.Arguments(count=count), run, experiment)
