@@ -10,8 +10,9 @@ regularisation; batches as large as they fit. To sample by truncation take
 
 The defaults are those of the authors' later code for CIFAR-10: four times 64
 channels, the label straight to the normalisations, no attention, N(0, .02);
-with its biases 4.30M and 4.21M parameters. The paper's ImageNet networks take
-`shared_dim=128`, `skip=True`, `attention`, and orthogonal initialisation.
+with its biases 4.30M and 4.21M parameters. The paper's networks for ImageNet at
+128 pixels are `width=96, latent_dim=120, shared_dim=128, skip=True,
+attention=64` and orthogonal initialisation: 70.43M and 87.98M.
 
 `auxiliary=d2d_ce_term(...)` with `embedding_dim` makes it ReACGAN (Kang et al.,
 Rebooting ACGAN, 2021, https://arxiv.org/abs/2111.01118): the discriminator is
@@ -21,7 +22,8 @@ Differences: no biases in the generator's blocks, where normalisations take them
 out; running statistics follow with momentum .9; what makes scales and biases of
 the normalisations is not spectrally normalised, and without `shared_dim` it
 starts at 0; orthogonal regularisation is part of the generator's gradient, and
-not of the loss that is told.
+not of the loss that is told; the channels at other sizes than 32 and 128 pixels
+follow the rule of `jgan.models.sngan`.
 """
 
 import functools
@@ -60,7 +62,8 @@ class Generator(nn.Module):
     resolution: height and width, a power of two of at least 8.
     channels: of the picture.
     num_classes: of the labels.
-    width: channels of all blocks up to 32 pixels; beyond see `sngan.widths`.
+    width: channels of all blocks up to 32 pixels; beyond a quarter of it in the
+      last, see `sngan.widths`.
     shared_dim: entries of the embedding that all blocks share; None gives the
       one-hot label to each.
     skip: give each block a part of the latent of its own.
@@ -96,7 +99,10 @@ class Generator(nn.Module):
     condition = one_hot(label, self.num_classes)
     if self.shared_dim is not None:
       embed = nn.Dense(
-        self.shared_dim, use_bias=False, kernel_init=self.kernel_init
+        self.shared_dim,
+        use_bias=False,
+        kernel_init=self.kernel_init,
+        name='embed',
       )
       condition = embed(condition)
     first, *rest = widths(self.resolution, self.width, 4)
@@ -143,7 +149,8 @@ class Discriminator(nn.Module):
 
   Attributes:
     num_classes: of the labels.
-    width: channels of all blocks up to 32 pixels; beyond see `sngan.widths`.
+    width: channels of all blocks up to 32 pixels; beyond a quarter of it in the
+      first, see `sngan.widths`.
     attention: height and width of what an attention sees; None has none.
     embedding_dim: entries of 'embedding' `[n, d]` and 'proxy' `[n, d]` (of the
       example's class), both of length 1, which take the place of the
@@ -169,7 +176,7 @@ class Discriminator(nn.Module):
         _conv, init=self.kernel_init, dtype=self.dtype, train=train
       )
     }
-    first, *rest = reversed(widths(image.shape[1], self.width, 2))
+    first, *rest = reversed(widths(image.shape[1], self.width, 4))
     x = DownBlock(first, before=lambda x: x, **shared)(image)
     for i, features in enumerate(rest, 1):
       if image.shape[1] >> i == self.attention:
@@ -264,7 +271,9 @@ def orthogonal_regularization(
   r"""Adds the gradient of what keeps kernels' filters orthogonal.
 
   Of :math:`\beta \lVert W^\top W \odot (1 - I) \rVert_F^2 / 2` for each kernel
-  as a matrix `[rest, features]`: lengths are free, angles are not.
+  as a matrix `[rest, features]`: lengths are free, angles are not. The half is
+  that of the authors' later code; the paper's formula has none. As there, the
+  embedding that all blocks share, `embed` of the generator, is left alone.
 
   Args:
     strength: beta; the paper's 1e-4.
@@ -274,7 +283,7 @@ def orthogonal_regularization(
   """
 
   def slope(path, update, param):
-    if path[-1].key != 'kernel':
+    if path[-1].key != 'kernel' or path[0].key == 'embed':
       return update
     w = param.reshape(-1, param.shape[-1])
     products = jnp.matmul(w.T, w, precision='highest')
@@ -322,8 +331,9 @@ def biggan(
       `batch['image']` is `[n, resolution, resolution, channels]` in [-1, 1].
     channels: of the pictures.
     num_classes: of `batch['label']`, integers from 0 on below it.
-    width: a quarter of the channels of the blocks up to 32 pixels; beyond as of
-      `jgan.models.sngan`.
+    width: a quarter of the channels of all blocks up to 32 pixels; from 64 on
+      those of the generator's last and the discriminator's first block, doubled
+      with each halving of the picture, up to 16 times as many.
     latent_dim: entries of a latent, standard normal; with `skip` a multiple of
       the number of blocks and one.
     shared_dim: of the label's embedding that all blocks share; None for none.

@@ -19,8 +19,11 @@ from jgan.models.biggan import (
 LABEL = jnp.array([0, 1, 0, 2], jnp.int32)
 
 
-def counted(gan):
-  like = {'image': jnp.zeros((2, 32, 32, 3)), 'label': jnp.zeros(2, jnp.int32)}
+def counted(gan, size=32):
+  like = {
+    'image': jnp.zeros((2, size, size, 3)),
+    'label': jnp.zeros(2, jnp.int32),
+  }
   state = jax.eval_shape(
     functools.partial(jgan.init, gan), jax.random.key(0), like
   )
@@ -47,6 +50,23 @@ def test_parameter_counts_for_cifar10():
   assert round(discriminator / 1e6, 1) == 4.2
 
 
+def test_parameter_counts_for_imagenet():
+  gan = jgan.models.biggan(
+    128,
+    num_classes=1000,
+    width=96,
+    latent_dim=120,
+    shared_dim=128,
+    skip=True,
+    attention=64,
+  )
+  blocks_biases = 3 * 96 * (16 + 8 + 4 + 2 + 1)  # which the authors' have
+  assert counted(gan, 128) == {
+    'generator': 70_433_988 - blocks_biases,
+    'discriminator': 87_982_370,
+  }
+
+
 def test_shared_embeddings_and_parts_of_the_latent_reach_every_block():
   network = Generator(8, 1, 3, width=4, shared_dim=5, skip=True)
   latent = jax.random.normal(jax.random.key(0), (2, 4))
@@ -54,7 +74,7 @@ def test_shared_embeddings_and_parts_of_the_latent_reach_every_block():
   init = jax.jit(functools.partial(network.init, train=True))
   variables = init(jax.random.key(1), latent, label)
   params = variables['params']
-  assert params['Dense_0']['kernel'].shape == (3, 5)
+  assert params['embed']['kernel'].shape == (3, 5)
   kernels = [
     leaf.shape
     for path, leaf in jax.tree_util.tree_leaves_with_path(params)
@@ -89,6 +109,17 @@ def test_orthogonal_regularization_is_the_gradient_of_its_penalty():
   expected = jax.grad(penalty)(params)
   for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_shared_embedding_is_not_made_orthogonal():
+  network = Generator(8, 1, 3, width=2, shared_dim=4, skip=True)
+  latent, label = jnp.ones((2, 4)), jnp.array([0, 1], jnp.int32)
+  init = jax.jit(functools.partial(network.init, train=True))
+  params = init(jax.random.key(1), latent, label)['params']
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  slopes, _ = orthogonal_regularization(1.0).update(zeros, None, params)
+  assert not slopes['embed']['kernel'].any()
+  assert slopes['Dense_0']['kernel'].any()
 
 
 def test_orthogonal_filters_stay_as_they_are():
