@@ -11,9 +11,9 @@ The defaults are the paper's for CIFAR-10. Its generator and discriminator have
 20.76M and 21.26M parameters, as ours have without the 24,576 biases of each.
 
 Differences: both players move on the same reals and latents, where the authors
-draw anew for the generator's move; pictures are resampled about their pixels'
-own places, so that up and down undo each other's shift; augmentation is
-`jgan.ada`'s, and is optional.
+draw anew for the generator's move; augmentation is `jgan.ada`'s, and is
+optional; with it the penalties' slopes are those at the augmented pictures,
+where the authors take them at the pictures before.
 """
 
 import functools
@@ -32,6 +32,7 @@ from jgan import ada, latents, losses, penalties, schedules
 from jgan.gan import GAN
 from jgan.initializers import normal
 from jgan.layers import GroupedConv, one_hot
+from jgan.models.stylegan2 import upsample
 from jgan.standard import standard_gan
 
 Images = Float[Array, 'n h w c']
@@ -266,29 +267,16 @@ def r3gan(
 _AUGMENTATION = ada.Strengths(*[1.0] * 7, *[0.5] * 5, cutout=1.0)
 
 
-def upsample(x: Images) -> Float[Array, 'n 2*h 2*w c']:
-  """Twice the size: pixels, and between two of them their mean."""
-  n, h, _, c = x.shape
-  for axis in (1, 2):
-    beside = lax.slice_in_dim(x, 1, x.shape[axis], axis=axis)
-    padding = [(0, int(i == axis)) for i in range(4)]
-    between = (x + jnp.pad(beside, padding)) / 2  # zeros beyond the edge
-    x = jnp.stack([x, between], axis + 1)
-    x = x.reshape(n, 2 * h, -1, c)
-  return x
-
-
 def downsample(x: Images) -> Float[Array, 'n h//2 w//2 c']:
-  """Half the size: every other pixel, weighted 1, 2, 1 with those beside it."""
+  """Half the size, by the filter 1, 3, 3, 1, with zeros beyond the edges."""
   for axis in (1, 2):
     even, odd = (
       lax.slice_in_dim(x, i, None, stride=2, axis=axis) for i in range(2)
     )
-    padding = [(int(i == axis), 0) for i in range(4)]
-    before = lax.slice_in_dim(
-      jnp.pad(odd, padding), 0, odd.shape[axis], axis=axis
-    )
-    x = (before + 2 * even + odd) / 4
+    padding, size = [(int(i == axis),) * 2 for i in range(4)], odd.shape[axis]
+    before = lax.slice_in_dim(jnp.pad(odd, padding), 0, size, axis=axis)
+    after = lax.slice_in_dim(jnp.pad(even, padding), 2, size + 2, axis=axis)
+    x = (before + 3 * (even + odd) + after) / 8
   return x
 
 

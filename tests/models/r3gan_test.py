@@ -67,22 +67,32 @@ def test_groups_are_apart():
   np.testing.assert_array_equal(block.apply({'params': params}, x), x)
 
 
-def test_upsampling_puts_means_between_pixels():
+def test_upsampling_weighs_three_to_one():
   row = jnp.array([1.0, 3.0, 5.0])
   x = row[None, None, :, None] * jnp.ones((1, 2, 1, 1))
   made = upsample(x)
   assert made.shape == (1, 4, 6, 1)
-  np.testing.assert_allclose(made[0, 0, :, 0], [1, 2, 3, 4, 5, 2.5])
-  np.testing.assert_allclose(made[0, 1, :, 0], [1, 2, 3, 4, 5, 2.5])
+  expected = np.array([0.75, 1.5, 2.5, 3.5, 4.5, 3.75])  # zeros at the edges
+  np.testing.assert_allclose(made[0, 1, :, 0], expected)
+  np.testing.assert_allclose(made[0, 0, :, 0], 0.75 * expected)
 
 
-def test_downsampling_weighs_one_two_one():
+def test_downsampling_weighs_one_three_three_one():
   row = jnp.array([4.0, 8.0, 12.0, 16.0])
   x = row[None, None, :, None] * jnp.ones((1, 6, 1, 1))
   made = downsample(x)
   assert made.shape == (1, 3, 2, 1)
-  np.testing.assert_allclose(made[0, 1, :, 0], [4, 12])
-  np.testing.assert_allclose(made[0, 0, :, 0], [3, 9])  # zeros beyond the edge
+  expected = np.array([6.0, 11.5])  # zeros at the edges
+  np.testing.assert_allclose(made[0, 1, :, 0], expected)
+  np.testing.assert_allclose(made[0, 0, :, 0], 7 / 8 * expected)
+
+
+@pytest.mark.parametrize('resample', [upsample, downsample])
+def test_resampling_does_not_shift(resample):
+  x = batch()['image']
+  mirrored = x[:, ::-1, ::-1]
+  expected = resample(x)[:, ::-1, ::-1]
+  np.testing.assert_allclose(resample(mirrored), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_up_and_down_are_adjoint_to_a_factor():
