@@ -10,10 +10,11 @@ sure of reals, inside the compiled step, and is saved with the state:
 >>> # jgan.standard_gan(..., augment=augment, tracker=tracker)
 
 Differences: flips, quarter turns and integer shifts are exact, and apart from
-the resampling of the other geometry; pictures continue beyond their edges as
-their mirror images without end, where the paper pads by as much as a batch
-needs; the bands of the image-space filter are the octaves of one half-band
-filter and its complements, which add up to 1.
+the resampling of the other geometry; all integer shifts are equally likely;
+pictures continue beyond their edges as their mirror images without end, the
+edge's pixels twice, where the authors' code pads by as much as a batch needs,
+with these once; p is at most 1; penalties see augmented pictures (see
+`jgan.standard_gan`), where the authors' R1 is the slope at the picture before.
 """
 
 import functools

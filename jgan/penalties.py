@@ -120,8 +120,9 @@ def dragan(
     real: x.
     key: one key for each example (`jgan.example_keys`), or one for all, from
       which each example's is folded by its position.
-    std: s, in the units of `real`. The authors' code perturbs by about half
-      of the data's own deviation: .25 for pictures in [-1, 1].
+    std: s, in the units of `real`; .25 is about half of the deviation of
+      pictures in [-1, 1]. The authors' code adds uniform noise from 0 to half
+      of the batch's deviation, times a share of its own for each example.
     target: t, the norm that costs nothing.
     one_sided: charge only norms above the target.
 

@@ -56,7 +56,8 @@ def lecam(
   .. math:: (D(x) - \alpha_F)^2 + (D(G(z)) - \alpha_R)^2
 
   Averaged over patches, for little data, where a discriminator would grow ever
-  surer of the examples that it knows.
+  surer of the examples that it knows. That is the paper's formula; in the
+  authors' code a real costs only above alpha_F, and a fake only below alpha_R.
 
   Args:
     real_logits: D(x).

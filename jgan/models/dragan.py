@@ -7,8 +7,9 @@ optimizers are those of a plain GAN.
 
 Differences: those of `jgan.models.dcgan`; no batch normalisation in the
 discriminator, since the penalty is of each picture's own gradient, and batch
-statistics would mix in the others' (Gulrajani et al., 2017, section 4); a
-normal cloud of deviation .25, for pictures in [-1, 1] (see
+statistics would mix in the others' (Gulrajani et al., 2017, section 4); the
+cloud is normal, as in the paper, of deviation .25 for pictures in [-1, 1],
+which is wider than that of the authors' code and lies on both sides (see
 `jgan.penalties.dragan`).
 """
 

@@ -9,8 +9,10 @@ with dropout.
 Differences: Adam in place of the authors' momentum with decaying learning
 rates, since it needs no schedule; outputs in [-1, 1] through tanh in place of
 [0, 1] through a sigmoid, the range of every picture here; weights drawn from
-N(0, 1 / inputs) in place of uniform in +-.005, which Adam's first steps, being
-of one size, would leave behind at once.
+N(0, 1 / inputs) in place of uniform in +-.05 in the generator and +-.005 in the
+discriminator, which Adam's first steps, being of one size, would leave behind
+at once; all biases start at 0, where the authors' last ones of the generator
+start at the logits of the pixels' means.
 """
 
 import functools

@@ -13,8 +13,12 @@ are scaled instead, which is the same function (appendix B); the noise of
 samples is the same in all, drawn once at the start, so that a sample depends on
 its latent alone; beyond the edges of a picture there are zeros, also for the
 filters; styles are mixed by latents that differ by layer (`mixing`); the
-discriminator's embedding of the label is one layer; the path length is of the
-whole batch, whose styles are not mixed.
+discriminator's embedding of the label is one layer, where the authors' is a
+mapping network; the path length is of the whole batch, in place of half of it,
+whose styles are not mixed, and its running mean has no gradient; the running
+mean of w moves once in a step, with the decay .998 of the authors' StyleGAN3,
+in place of .995; with an augmentation R1's slope is that at the augmented
+picture, where theirs is at the picture before it.
 """
 
 import functools
@@ -388,7 +392,8 @@ def stylegan2(
 
   The `cifar` preset is `depth=2, mix=0, residual=False, group=32,
   learning_rate=2.5e-3, gamma=0.01, path_weight=0, batch_size=64,
-  half_life=500_000, ramp_up=0.05`.
+  half_life=500_000, ramp_up=0.05`. The authors' rescales the generator's Adam
+  as if it had a path length, to a rate of 2e-3; here it moves at 2.5e-3.
 
   Args:
     resolution: height and width of the pictures, a power of two from 8 on;
@@ -409,7 +414,8 @@ def stylegan2(
     group: of `minibatch_deviation`.
     learning_rate: Adam's, of both players, with decays 0 and .99; rescaled for
       the moves of the lazy penalties.
-    gamma: weight of R1, halved.
+    gamma: weight of R1, halved; the authors' 10 is for their configuration F,
+      with E they take 100.
     penalty_every: steps to a move of R1.
     path_weight: of the path length; 0 plays without.
     path_every: steps to a move of the path length.

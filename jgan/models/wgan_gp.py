@@ -9,8 +9,9 @@ the critic for one of the generator, Adam at 2e-4 with b1 = 0 and b2 = .9.
 Differences: no layer normalisation in the critic, which the paper recommends in
 place of batch normalisation; no bias of its values, which the loss cancels, nor
 in the blocks of the generator, where normalisations take them out; running
-statistics follow with momentum .9. Blocks and widths are those of
-`jgan.models.sngan`, also beyond 32 pixels.
+statistics follow with momentum .9; the generator moves on as many fakes as the
+critic, where the authors' code takes twice as many. Blocks and widths are those
+of `jgan.models.sngan`, also beyond 32 pixels.
 """
 
 import functools
