@@ -2,9 +2,11 @@
 
 Zhang et al., Self-Attention Generative Adversarial Networks, 2018
 (https://arxiv.org/abs/1805.08318): the networks of `jgan.models.sngan` with a
-self-attention in each, spectral norm in the generator too, and one move of the
-discriminator for one of the generator, at rates of 4e-4 and 1e-4 (after Heusel
-et al., 2017).
+self-attention in each, spectral norm in the generator too, blocks of the
+discriminator that have their own width from their first convolution on, and one
+move of the discriminator for one of the generator, at rates of 4e-4 and 1e-4
+(after Heusel et al., 2017). At 128 pixels with 1000 classes they have 42.07M
+and 39.46M parameters.
 
 Differences: those of `jgan.models.sngan`, widths among them; the attention's
 details are those of the authors' published code (see
@@ -113,7 +115,7 @@ class Discriminator(nn.Module):
       block = (
         DownBlock if x.shape[1] > last_size(image.shape[1]) else PlainBlock
       )
-      x = block(features, hidden=x.shape[-1], **shared)(x)
+      x = block(features, **shared)(x)
     return projection(x, label, self.num_classes, wrap)
 
 

@@ -26,10 +26,10 @@ def variables(gan, resolution=32):
   return form.variables
 
 
-def counts(gan):
+def counts(gan, resolution=32):
   return {
     name: sum(x.size for x in jax.tree.leaves(own['params']))
-    for name, own in variables(gan).items()
+    for name, own in variables(gan, resolution).items()
   }
 
 
@@ -43,6 +43,12 @@ def test_parameter_counts_are_sngans_and_the_attentions(num_classes):
     'generator': plain['generator'] + attention(256),
     'discriminator': plain['discriminator'] + attention(128),
   }
+
+
+def test_parameter_count_for_imagenet():
+  sizes = counts(sagan(128, num_classes=1000), 128)
+  # SAGAN's row in table 1 of Brock et al., 2019.
+  assert round(sum(sizes.values()) / 1e6, 1) == 81.5
 
 
 def test_all_kernels_of_both_players_have_a_spectral_norm():
