@@ -9,8 +9,10 @@ any multiple of 16 works, and with fewer doublings any of 8 or 4.
 
 Adam at 1e-3 and b1 = .5, as the paper has for scenes.
 
-Differences: leaky ReLU of slope .2; no biases before a normalisation, where
-they have no effect; running statistics follow with momentum .9.
+Differences: latents are normal, in place of uniform in [-1, 1] as in the
+authors' code; no biases before a normalisation, where they have no effect. What
+the paper leaves open is as in that code: leaky ReLU of slope .2, running
+statistics with momentum .9.
 """
 
 import functools

@@ -8,10 +8,12 @@ generator's blocks, and in the discriminator the inner product of its features
 with an embedding of the label.
 
 Differences: no biases in the blocks of the generator, where normalisations take
-them out again; running statistics follow with momentum .9. Widths up to 32
-pixels are those of the Mimicry library (Lee and Town, 2020), in whose protocol
-many papers are compared; beyond they follow a rule of our own, which gives the
-paper's networks at 128.
+them out again; running statistics follow with momentum .9; the generator moves
+on as many fakes as the discriminator, where the authors' code takes twice as
+many; fakes take the labels of the batch, where it draws them evenly. Widths up
+to 32 pixels are those of the Mimicry library (Lee and Town, 2020), in whose
+protocol many papers are compared; beyond they follow a rule of our own, which
+gives the paper's networks at 128.
 """
 
 import functools
