@@ -9,7 +9,8 @@ from N(0, .02), Adam at 2e-4 with b1 = .5.
 
 Differences: kernels of 4x4 in place of 5x5, which overlap evenly at stride 2
 and are what most later implementations took; latents are normal, not uniform;
-no biases before a normalisation, where they have no effect; running statistics
+no biases before a normalisation, where they have no effect; no weight decay,
+which the authors' code has, at 1e-5, and the paper has not; running statistics
 follow with momentum .9; an optional average of the generator's params to sample
 from, and optional labels, which the paper has not: as in Mirza and Osindero
 (https://arxiv.org/abs/1411.1784) they are concatenated, one-hot, to the latent
