@@ -157,8 +157,8 @@ def own_report(
     own = len(experiment.make_data(run.config))
     if min(count, own) < least:
       raise UserError(
-        f'the scores of {run.name} need {least} examples and as many samples, or '
-        f'more; its data have {own}, and --count={count}'
+        f'the scores of {run.name} need {least} examples and as many samples, '
+        f'or more; its data have {own}, and --count={count}'
       )
   generate = sample.load(arguments.workdir, arguments.best)
   found = experiment.score(run.config, generate, count, seed)
