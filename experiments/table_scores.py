@@ -199,11 +199,12 @@ def _classified(learned, tested):
 def f1(truth: np.ndarray, guessed: np.ndarray) -> float:
   """F1 of the rarer of two labels; of more labels the mean of theirs.
 
-  The harmonic mean of precision and recall: 2 tp / (2 tp + fp + fn).
+  The harmonic mean of precision and recall: 2 tp / (2 tp + fp + fn). A label
+  that is guessed and never true counts as well, with 0.
   """
-  labels, counts = np.unique(truth, return_counts=True)
+  labels = np.union1d(truth, guessed)
   if len(labels) == 2:
-    labels = labels[[counts.argmin()]]
+    labels = labels[[np.argmin([(truth == x).sum() for x in labels])]]
   hits = [((truth == x) & (guessed == x)).sum() for x in labels]
   sizes = [(truth == x).sum() + (guessed == x).sum() for x in labels]
   return float(np.mean(2 * np.array(hits) / np.array(sizes)))

@@ -187,6 +187,17 @@ def test_f1_is_scikit_learns():
   assert table_scores.f1(np.array(['a', 'a', 'b']), np.array(['a'] * 3)) == 0
 
 
+@pytest.mark.parametrize(
+  'truth, guessed, expected',
+  [('aabbcc', 'adbbca', 13 / 24), ('aab', 'abc', (2 / 3 + 0 + 0) / 3)],
+)
+def test_labels_that_are_only_guessed_count_in_f1(truth, guessed, expected):
+  truth, guessed = np.array([*truth]), np.array([*guessed])
+  macro = f1_score(truth, guessed, average='macro')
+  assert table_scores.f1(truth, guessed) == pytest.approx(macro)
+  assert macro == pytest.approx(expected)
+
+
 def test_which_scores_there_are(encoding):
   marginals = {'marginal_distance', 'total_variation', 'kolmogorov_smirnov'}
   assert table_scores.names(encoding, '') == {
