@@ -13,8 +13,9 @@ half of their loss. Weights from N(0, .02), Adam at 2e-4 with b1 = .5, batches
 of one.
 
 Differences: the discriminators move before the translators; instance
-normalisation has a scale and a bias; an optional average of the translators'
-params to sample from.
+normalisation has a scale and a bias, as in the authors' first code, in Lua, and
+not in their PyTorch; an optional average of the translators' params to sample
+from.
 """
 
 import dataclasses
@@ -75,8 +76,10 @@ class Translator(nn.Module):
 
     conv = functools.partial(_conv, dtype=self.dtype)
     x = norm_relu(conv(self.width, 7)(_reflected(x.astype(self.dtype), 3)))
+    # 'SAME' on both ways, so that a pixel comes back to its place: the mirror
+    # image of the authors' layers, which pad on the other side.
     for i in (1, 2):
-      x = norm_relu(conv(self.width << i, 3, stride=2, padding=1)(x))
+      x = norm_relu(conv(self.width << i, 3, stride=2, padding='SAME')(x))
     for _ in range(self.blocks):
       y = norm_relu(conv(self.width << 2, 3)(_reflected(x, 1)))
       y = conv(self.width << 2, 3)(_reflected(y, 1))
@@ -176,7 +179,8 @@ def cyclegan(
     loss: the adversarial pair.
     cycle_weight: lambda, of the mean absolute errors of there and back again.
     identity_weight: of the mean absolute errors |G(y) - y| and |F(x) - x|, as a
-      share of `cycle_weight`: the paper's .5 keeps the colours of paintings.
+      share of `cycle_weight`: the paper's .5 keeps the colours of paintings,
+      and is the default of the authors' PyTorch code.
     pool_size: earlier fakes kept for each discriminator, 1 or more.
     learning_rate: Adam's, of both players, or a schedule of their moves.
     b1: Adam's decay of the first moment.

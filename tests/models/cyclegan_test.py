@@ -11,7 +11,7 @@ import translators
 from jax.sharding import PartitionSpec as P
 
 import jgan
-from jgan.models.cyclegan import Discriminators, exchanged
+from jgan.models.cyclegan import Discriminators, Translator, exchanged
 
 KEY = jax.random.key(1)
 SMALL = {'width': 4, 'discriminator_width': 4, 'blocks': 1, 'layers': 1}
@@ -215,6 +215,31 @@ def test_the_domains_may_differ_in_channels():
   assert shapes == {'fake_y': 3, 'cycle_x': 1, 'fake_x': 1, 'cycle_y': 3}
   with pytest.raises(ValueError, match=r'identity loss needs .* got 1 and 3'):
     jgan.models.cyclegan(1, 3, identity_weight=0.5)
+
+
+def test_a_translator_leaves_pixels_where_they_are():
+  # Of the middle taps alone, which see one pixel of 4x4.
+  module = Translator(1, blocks=1, width=1)
+  images = jnp.eye(16**2).reshape(-1, 16, 16, 1)
+  form = jax.eval_shape(module.init, KEY, images)
+
+  def middle(x):
+    taps = jnp.zeros(x.shape)
+    return taps.at[x.shape[0] // 2, x.shape[1] // 2].set(1)
+
+  variables = jax.tree.map_with_path(
+    lambda path, x: (
+      middle(x)
+      if path[-1].key == 'kernel'
+      else jnp.full(x.shape, float(path[-1].key == 'scale'))
+    ),
+    form,
+  )
+  made = np.asarray(jax.jit(module.apply)(variables, images))
+  seen = made.reshape(len(images), -1)
+  places = np.flatnonzero(np.ptp(seen, 1) > 0.1)
+  assert len(places) == 16
+  assert (seen[places].argmax(1) == places).all()
 
 
 def test_parameter_counts_are_the_papers():
