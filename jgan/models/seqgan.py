@@ -17,11 +17,15 @@ Differences: from Q its mean over the batch is taken, which leaves the direction
 of the expected gradient and lowers its variance. Texts are completed by the
 generator as it is, as the paper's algorithm has it; the authors' code takes an
 average of it, of decay .8. The generator's gradient is a mean over texts and
-unbounded; theirs, a sum, is cut to a norm of 5, and their Adam begins anew in
-the game. All but the embeddings starts as flax's layers do, and the first token
-is told from a learned vector. One logit and its logistic function stand for
-their two and their softmax. A batch is drawn anew in every step, where their
-discriminator sees each of 10,000 samples three times.
+unbounded; theirs, in the game a sum, is cut to a norm of 5 in both phases, and
+their Adam begins anew in the game. The embeddings of both start from N(0, .1),
+where their discriminator's are uniform in [-1, 1); all else starts as flax's
+layers do, and the first token is told from a learned vector. One logit and its
+logistic function stand for their two and their softmax, and the sum of the mean
+losses on reals and on samples for the mean of all: together these leave `l2`
+its weight. A move of the discriminator sees a batch of reals and one of
+samples, drawn anew in every step, where theirs sees one batch of both, and each
+of 10,000 samples three times.
 """
 
 import dataclasses
@@ -115,9 +119,9 @@ def seqgan(
     likelihood_steps: in which the generator learns by likelihood alone, first.
       The default is the authors' 120 epochs of 10,000 texts, 64 to a batch.
     discriminator_steps: in which the discriminator learns alone, then: the
-      default is the authors' 50 times 3 epochs.
+      default shows it as many texts as the authors' 50 times 3 epochs.
     n_critic: moves of the discriminator for one of the generator thereafter;
-      the authors' code has 2,340, of which each third sees the same texts.
+      the authors' code has 4,680 of half as many texts, in 5 times 3 epochs.
     rollouts: that complete the first tokens of a text, for each number of them.
     embedding: numbers of a token in the generator.
     hidden: units of its LSTM.

@@ -199,6 +199,29 @@ def test_the_penalty_is_of_the_last_layer():
   assert float(other.loss - one.loss) == pytest.approx(1.5 * squares, rel=1e-4)
 
 
+def test_the_loss_weighs_its_penalty_as_two_logits_and_a_mean_do(state):
+  gan = game(l2=0.2, dropout=0.0)
+  key = jax.random.key(1)
+  found = jax.jit(inner(gan).discriminator_loss)(
+    state.variables, BATCH, key, jnp.zeros((), int)
+  )
+  fake = inner(gan).sample(state.variables, BATCH, key)
+  logits = inner(gan).discriminator.apply(
+    state.variables['discriminator'],
+    jnp.concatenate([TEXTS, fake]),
+    train=False,
+  )
+  # A logit is the difference of two of half its size and of opposite signs.
+  both = jnp.stack([-logits, logits], 1) / 2
+  labels = jnp.repeat(jnp.array([1, 0]), len(TEXTS))
+  entropy = optax.softmax_cross_entropy_with_integer_labels(both, labels)
+  last = state.variables['discriminator']['params']['logit']
+  halves = [half for x in last.values() for half in (-x / 2, x / 2)]
+  penalty = sum((half**2).sum() / 2 for half in halves)
+  theirs = entropy.mean() + 0.2 * penalty
+  assert float(found.loss) == pytest.approx(2 * float(theirs), rel=1e-5)
+
+
 def test_an_oracle_is_standard_normal_and_knows_its_own_texts():
   model, variables = oracle(50, 8, 8)
   assert isinstance(model, LanguageModel)
