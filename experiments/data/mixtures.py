@@ -4,7 +4,9 @@ A number becomes a mode and a scalar, by a Gaussian mixture with a Dirichlet
 process prior on ten modes. Beside those it has modes that the paper does not
 know and that hold no scalar: one for each value that more than a tenth of the
 rows have, which comes out exactly (a Gaussian makes of 0 something near it),
-and one for what is missing.
+and one for what is missing. Unlike the authors' code it is fitted to no more
+than 5,000 numbers, in units of their deviation, and what it makes of scalars
+stays between the least and the greatest number of the data.
 """
 
 import warnings

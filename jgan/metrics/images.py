@@ -31,7 +31,9 @@ def ms_ssim(
 
   with the contrast and structure c at each scale, halved from one to the next,
   and the luminance l at the last, in Gaussian windows of 11 taps and deviation
-  1.5; of each channel, then averaged. 1 for equal pictures, 0 where a scale's
+  1.5; of each channel, then averaged (the code of Progressive GAN, in a copy of
+  TensorFlow's, averages c and l over the channels before the powers, and has
+  smaller windows for smaller pictures). 1 for equal pictures, 0 where a scale's
   mean is negative.
 
   Its mean over pairs of samples (of one class) measures how little they differ;

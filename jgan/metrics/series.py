@@ -3,8 +3,9 @@
 The discriminative and the predictive score are those of TimeGAN's paper (Yoon
 et al., 2019, section 5), with the numbers of its authors' code: small recurrent
 networks are trained on the samples, so that the scores need no features and no
-weights. Such a training is luck in part; each score comes as one number for
-each of several seeds, which are trained side by side in one program.
+weights. Units and their initial values are flax's, whose reset gate acts after
+the matrix product. Such a training is luck in part; each score comes as one
+number for each of several seeds, which are trained in one program.
 
 Series are `[n, t, d]` with each of the d numbers in [0, 1].
 """

@@ -22,8 +22,10 @@ a half. Adam at 2e-4 with b1 = .5, weight decay of 1e-6 in the gradients.
 
 Differences: no bias before a normalisation, nor of the critic's values, where
 they have no effect; biases start at 0; reals and fakes of a move have one and
-the same conditions, where the authors' code shuffles those of reals; samples
-are made with running statistics, where theirs are with those of their batch.
+the same conditions, where the authors' code shuffles those of reals, and so has
+the generator's move after it, where theirs draws others; the penalty drops the
+units that were dropped for the reals, where theirs drops others; samples are
+made with running statistics, where theirs are with those of their batch.
 What `modes` of a number stand for is the data's business:
 experiments/data/mixtures.py also has modes of one exact value, and of a missing
 one, without a scalar.

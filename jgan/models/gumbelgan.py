@@ -10,7 +10,10 @@ Differences from RelGAN: draws are exact one-hot rows of which only the
 derivative is a softmax's (straight-through), and through which it also runs
 back in time, where RelGAN shows the softmax itself to the discriminator and the
 largest entry, without a derivative, to the next step; the generator is an LSTM
-in place of a relational memory; the discriminator sees one embedding, not 64.
+in place of a relational memory; the discriminator sees one embedding, not 64,
+and has no linear layer of 100 units before its logit; gradients are not cut (to
+a norm of 5 in RelGAN's code), and Adam's moments go on from the likelihood to
+the game, where theirs begin anew.
 """
 
 import dataclasses

@@ -16,8 +16,9 @@ in [-1, 1] and end in tanh, the same function of a doubled input up to that
 range; cells and dense layers start as flax's do; n_critic is of the
 discriminator's moves for one of the generator (5 for the paper's sines, 1 here
 by default), not of the generator's (3 for its medical data); labels are one of
-several classes, not several bits. An optional average of the generator's params
-to sample from.
+several classes, not several bits; reals with wrong labels are an option of the
+authors' code, off by default and in the settings that it comes with, and here
+always on. An optional average of the generator's params to sample from.
 """
 
 from collections.abc import Mapping

@@ -18,12 +18,16 @@ values, which is the loss, jitters with the shifts; shifts of each example
 average out over the batch.
 
 Other differences: an optional average of the generator's params to sample from;
-no bias of the critic's values, which the loss cancels; no learned filter after
-the generator, which the authors' code leaves out by default as well. Labels,
-which the paper has not: the generator's dense layer sees the one-hot label
-beside the latent, so that each class has 16 learned steps of its own; the
-critic adds to its value the inner product of its last features, still ordered
-in time, with an embedding of the label (projection, Miyato and Koyama, 2018).
+no bias of the critic's values, which the loss cancels; the penalty is taken at
+the shifts that the reals have met, where theirs draws others; no learned filter
+after the generator, which the authors' code leaves out by default as well;
+where a length needs a layer of stride 2, as 32768 does, it is the critic's
+first, the mirror of the generator's last, where the authors' critic has it
+last. Labels, which the paper has not: the generator's dense layer sees the
+one-hot label beside the latent, so that each class has 16 learned steps of its
+own; the critic adds to its value the inner product of its last features, still
+ordered in time, with an embedding of the label (projection, Miyato and Koyama,
+2018).
 """
 
 import flax.linen as nn

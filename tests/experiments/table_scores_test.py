@@ -188,7 +188,7 @@ def test_f1_is_scikit_learns():
 
 
 @pytest.mark.parametrize(
-  'truth, guessed, expected',
+  ('truth', 'guessed', 'expected'),
   [('aabbcc', 'adbbca', 13 / 24), ('aab', 'abc', (2 / 3 + 0 + 0) / 3)],
 )
 def test_labels_that_are_only_guessed_count_in_f1(truth, guessed, expected):
