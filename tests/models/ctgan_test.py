@@ -144,6 +144,30 @@ def test_the_generators_loss_counts_what_disobeys(obedient):
   )
 
 
+def test_what_the_critic_pays_by_hand():
+  """A linear critic has one slope everywhere, that of a whole pack."""
+  gan = jgan.models.ctgan(
+    COLUMNS, generator_widths=(), critic_widths=(), pack=3
+  )
+  rows = batch() | {'gumbel': jnp.zeros((6, WIDTH))}
+  state = jgan.init(gan, jax.random.key(0), rows)
+  kernel = np.random.default_rng(1).normal(size=(3 * (WIDTH + 5), 1))
+  variables = {
+    'generator': jax.tree.map(jnp.zeros_like, state.variables['generator']),
+    'discriminator': {'params': {'Dense_0': {'kernel': jnp.asarray(kernel)}}},
+  }
+  paid = gan.players[0].loss(
+    variables, rows, jax.random.key(2), jnp.zeros((), int)
+  )
+  fake = np.array([1 / 3, 1 / 3, 1 / 3, 0, 1 / 2, 1 / 2, 1 / 2, 1 / 2])
+  missing = np.pad(fake - np.asarray(rows['row']), ((0, 0), (0, 5)))
+  adversarial = (missing.reshape(2, -1) @ kernel).mean()
+  penalty = 10 * (np.linalg.norm(kernel) - 1) ** 2
+  assert float(paid.metrics['adversarial']) == pytest.approx(adversarial, 1e-4)
+  assert float(paid.metrics['penalty']) == pytest.approx(penalty, rel=1e-4)
+  assert float(paid.loss) == pytest.approx(adversarial + penalty, rel=1e-4)
+
+
 def test_without_categories_there_is_no_condition():
   gan = jgan.models.ctgan((Number(2), Number(1)), **SMALL, pack=2)
   row = jnp.tile(jnp.array([0.5, 1.0, 0.0, -0.5, 1.0]), (4, 1))
