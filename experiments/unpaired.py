@@ -10,10 +10,11 @@ translated to the second domain, or with 'y:' to the first:
   python -m experiments.sample --workdir=... --input=y:my_zebras/
 
 The defaults are the paper's for 256 pixels and a thousand pictures: batches of
-one, 100,000 steps and as many of a falling rate. Paintings keep their colours
-by --identity-weight=.5. Published, by the Frechet distance in Inception's
-features (MMGeneration's CycleGAN): horse2zebra 64.5, zebra2horse 141.2. Not
-measured here.
+one, 100,000 steps and as many of a falling rate. Pictures are mirrored, but not
+enlarged and cropped at random as in the authors' code. Paintings keep their
+colours by --identity-weight=.5. Published, by the Frechet distance in
+Inception's features (MMGeneration's CycleGAN): horse2zebra 64.5, zebra2horse
+141.2. Not measured here.
 """
 
 import dataclasses
