@@ -5,13 +5,16 @@ gradients)`, where `objective(params, batch, key) -> (loss, LossOutput)` is the
 moving player's loss with every other player held fixed.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from jgan import sharding
@@ -57,11 +60,13 @@ def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
     too; another collection is the last part's.
 
   Raises:
-    ValueError: if k is below 1; when called, if it does not divide the number
-      of examples.
+    ValueError: if k is no whole number from 1 on; when called, if it does not
+      divide the number of examples.
   """
-  if k < 1:
-    raise ValueError(f'microbatches: k must be 1 or more, got {k}.')
+  if not isinstance(k, Integral) or k < 1:
+    raise ValueError(
+      f'microbatches: k must be a whole number from 1 on, got {k!r}.'
+    )
 
   def gradient(objective, params, batch, key):
     batch = sharding.with_index(batch)
@@ -73,7 +78,9 @@ def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
       again = jax.random.clone(key)
       (_, output), grads = whole(objective, params, part, again)
       stats, others = _split(output.mutated)
-      return (output._replace(mutated=stats), grads), others
+      # A count has a mean over the parts as well.
+      metrics = jax.tree.map(_as_floating, output.metrics)
+      return (output._replace(mutated=stats, metrics=metrics), grads), others
 
     def add(carry, part):
       averaged, others = run(part)
@@ -120,17 +127,18 @@ def per_example(
     must not depend on the example, and are the first one's.
 
   Raises:
-    ValueError: if clip is not positive, or noise is negative.
+    ValueError: if clip is not positive, noise is negative, or one is infinite
+      or NaN.
 
   References:
     Abadi et al., Deep Learning with Differential Privacy, 2016, algorithm 1
     (https://arxiv.org/abs/1607.00133).
   """
 
-  if clip <= 0 or noise < 0:
+  if not (0 < clip < math.inf and 0 <= noise < math.inf):
     raise ValueError(
-      'per_example: needs a positive clip and a noise of 0 or more, got '
-      f'{clip=}, {noise=}.'
+      'per_example: needs a positive clip and a noise of 0 or more, both '
+      f'finite, got {clip=}, {noise=}.'
     )
 
   def gradient(objective, params, batch, key):
@@ -198,6 +206,10 @@ def _split(mutated: Mapping[str, Any]) -> tuple[dict, dict]:
   """The collection that is averaged, and those of which the last is kept."""
   stats = {k: v for k, v in mutated.items() if k == 'batch_stats'}
   return stats, {k: v for k, v in mutated.items() if k not in stats}
+
+
+def _as_floating(x: ArrayLike) -> Array:
+  return jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32))
 
 
 def _add(total: Array, x: Array) -> Array:

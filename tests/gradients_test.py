@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -106,6 +107,36 @@ def test_collections_of_microbatches(unroll):
   np.testing.assert_allclose(own['batch_stats']['max'], highest, rtol=1e-6)
   assert int(own['batch_stats']['calls']) == 1
   np.testing.assert_array_equal(own['pool'], x[-1])
+
+
+def test_any_metric_of_microbatches_is_the_mean_over_them():
+  def objective(params, batch, key):
+    above = batch['x'] > 1
+    metrics = {
+      'count': above.sum(),
+      'any': above.any(),
+      'three': 3,
+      'half': 0.5,
+    }
+    loss = params * batch['x'].mean()
+    return loss, jgan.LossOutput(loss, {}, metrics)
+
+  batch = {'x': jnp.array([2.0, 0.0, 2.0, 0.0, 0.0, 0.0])}
+  gradient = gradients.microbatches(2)  # of examples 0, 2, 4 and of 1, 3, 5
+  (_, output), _ = gradient(objective, jnp.float32(1), batch, jax.random.key(0))
+  assert {k: float(x) for k, x in output.metrics.items()} == {
+    'count': 1.0,
+    'any': 0.5,
+    'three': 3.0,
+    'half': 0.5,
+  }
+
+
+def test_parts_are_a_whole_number(monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  for k in (2.0, '2', None):
+    with pytest.raises(ValueError, match='whole number from 1 on, got'):
+      gradients.microbatches(k)
 
 
 def test_microbatches_that_do_not_divide_are_refused():
@@ -296,9 +327,12 @@ def test_merged_averages_statistics_and_keeps_the_last_of_the_rest():
 @pytest.mark.parametrize(
   ('make', 'message'),
   [
-    (lambda: gradients.microbatches(0), 'k must be 1 or more, got 0'),
+    (lambda: gradients.microbatches(0), 'whole number from 1 on, got 0'),
     (lambda: gradients.per_example(0.0, 1.0), 'positive clip'),
     (lambda: gradients.per_example(1.0, -1.0), 'noise of 0 or more'),
+    (lambda: gradients.per_example(np.inf, 0.0), 'both finite.*clip=inf'),
+    (lambda: gradients.per_example(np.nan, 0.0), 'positive clip'),
+    (lambda: gradients.per_example(1.0, np.nan), 'noise of 0 or more'),
   ],
 )
 def test_impossible_numbers_are_refused(make, message):
