@@ -49,7 +49,8 @@ def batch_size(batch: PyTree) -> Any:
   An int, or the symbol of `jax.export` that stands for one.
 
   Raises:
-    ValueError: if the batch is empty or its arrays differ in leading axis.
+    ValueError: if the batch has no array or no example, or its arrays differ
+      in leading axis.
   """
   sizes = {  # one path of each, for a list has thousands of scalars
     jnp.shape(leaf)[:1]: jax.tree_util.keystr(path)
@@ -60,7 +61,10 @@ def batch_size(batch: PyTree) -> Any:
       'batch: needs arrays that agree in their leading axis, the examples; '
       f'got { ({v: k[0] if k else "a scalar" for k, v in sizes.items()}) }.'
     )
-  return next(iter(sizes))[0]
+  (n,) = next(iter(sizes))
+  if n == 0:
+    raise ValueError('batch: needs one example or more, got none.')
+  return n
 
 
 def check_named(batch: PyTree) -> None:
@@ -129,6 +133,17 @@ def typed(key: Keys) -> Keys:
     got = type(key).__name__ if dtype is None else f'{dtype}{list(key.shape)}'
     raise ValueError(f'key: needs a key as of jax.random.key(0), got {got}.')
   return jax.random.wrap_key_data(key)
+
+
+def one_key(key: Keys) -> PRNGKeyArray:
+  """`typed`, and ValueError where there are several keys."""
+  key = typed(key)
+  if key.shape:
+    raise ValueError(
+      f'key: needs one key as of jax.random.key(0), got {list(key.shape)}; a '
+      "run has one, the same in every step, and each example's is folded of it."
+    )
+  return key
 
 
 def varying(tree: PyTree, axis_name: AxisName) -> PyTree:

@@ -32,19 +32,23 @@ def standing_statistics(
   Returns:
     The state with new running statistics; all else as it was.
 
+  Raises:
+    ValueError: if there is no batch.
+
   References:
     Brock et al., Large Scale GAN Training, 2018, appendix C.1: standing
     statistics (https://arxiv.org/abs/1809.11096).
   """
   batches = [sharding.with_index(batch) for batch in batches]
+  key = sharding.one_key(key)
+  if not batches:
+    raise ValueError('standing_statistics: needs one batch or more, got none.')
   mains = {player.name: player for player in reversed(gan.players)}
   variables = dict(state.variables)
   for name, player in mains.items():
     if 'batch_stats' not in variables[name]:
       continue
-    keys = [
-      jax.random.fold_in(sharding.typed(key), i) for i in range(len(batches))
-    ]
+    keys = [jax.random.fold_in(key, i) for i in range(len(batches))]
     own = [
       _batch_statistics(player, state, batch, key)
       for batch, key in zip(batches, keys, strict=True)

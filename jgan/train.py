@@ -11,6 +11,7 @@ is exact.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -64,12 +65,15 @@ def init(
   Raises:
     ValueError: if `variables` names an unknown player or differs in structure
       or shape from what `gan.init` gives, that lacks a player or its params,
-      two moves share a label, a player moves at no whole number of steps, the
-      batch does not name its arrays, or the key is none.
+      the players are no tuple of such, two moves share a label, a player moves
+      at no whole number of steps, has no optimizer or averages by a decay
+      outside of [0, 1], the batch does not name its arrays, has no example or
+      they differ in leading axis, or the key is none or several.
   """
   _check_players(gan)
   sharding.check_named(batch)
-  fresh = gan.init(jax.random.fold_in(sharding.typed(key), 0), batch)
+  sharding.batch_size(batch)
+  fresh = gan.init(jax.random.fold_in(sharding.one_key(key), 0), batch)
   _check_variables(gan, fresh)
   given = variables or {}
   if unknown := set(given) - set(fresh):
@@ -125,12 +129,12 @@ def update(
 
   Raises:
     ValueError: if the loss returns no `LossOutput` of a scalar loss and scalar
-      metrics, or params, a collection that its player does not have, or one of
-      another structure, shape or dtype; or if the player keeps an average and
-      the state has none.
+      metrics, a metric of a name that the step gives, or params, a collection
+      that its player does not have, or one of another structure, shape or
+      dtype; or if the player keeps an average and the state has none.
   """
   batch = sharding.with_index(batch, axis_name)
-  key = sharding.typed(key)
+  key = sharding.one_key(key)
   own = state.variables[player.name]
 
   def objective(params, batch, key):
@@ -211,8 +215,9 @@ def train_step(
     '<label>/moved': 1 where it moved; all are 0 of one who sat out.
 
   Raises:
-    ValueError: if `moves` names nobody of this GAN, or the batch does not name
-      its arrays, or they differ in leading axis.
+    ValueError: if `moves` names nobody of this GAN, the batch does not name
+      its arrays, has no example or they differ in leading axis, or as `init`
+      and `update` do.
   """
   _check_players(gan)
   labels = {player.label for player in gan.players}
@@ -221,7 +226,7 @@ def train_step(
       f'train_step: moves needs a tuple of {sorted(labels)}, got {moves!r}.'
     )
   batch = sharding.with_index(batch, axis_name)
-  run_key = jax.random.fold_in(sharding.typed(key), 1)
+  run_key = jax.random.fold_in(sharding.one_key(key), 1)
   step_key = jax.random.fold_in(run_key, state.step)
 
   def play(state, batch, key):
@@ -269,7 +274,7 @@ def train_steps(
     which its player moved ('<label>/moved' over all).
 
   Raises:
-    ValueError: if the number of steps is unknown, disagrees with the batches,
+    ValueError: if the number of steps is unknown, 0, other than the batches,
       or is no multiple of the cycle.
   """
   count = _count(batches, count)
@@ -344,7 +349,7 @@ def sample(
     What `gan.sample` makes: for a standard GAN, one array of n samples.
   """
   sharding.check_named(batch)
-  key = jax.random.fold_in(sharding.typed(key), 2)
+  key = jax.random.fold_in(sharding.one_key(key), 2)
   return gan.sample(averaged_variables(state), batch, key)
 
 
@@ -464,6 +469,12 @@ def _check_output(player: Player, output: Any) -> None:
       f'{who} needs to return jgan.LossOutput(loss, mutated, metrics), got a '
       f'{type(output).__name__}.'
     )
+  for name in ('mutated', 'metrics'):
+    if not isinstance(got := getattr(output, name), Mapping):
+      raise ValueError(
+        f'{who} needs to return `{name}` by name, {{}} for none, got a '
+        f'{type(got).__name__}.'
+      )
   loss = output.loss
   if jnp.shape(loss) or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
     raise ValueError(
@@ -475,6 +486,17 @@ def _check_output(player: Player, output: Any) -> None:
       f"{who} returned 'params' in `mutated`, but params are the optimizer's "
       "to move; leave them out, as by apply(..., mutable=DenyList('params'))."
     )
+  if taken := sorted({'loss', 'gradient_norm', 'moved'} & {*output.metrics}):
+    raise ValueError(
+      f'{who} returned the metric {taken[0]!r}, a name that the step gives; '
+      'take another.'
+    )
+  for name, x in output.metrics.items():
+    if not (hasattr(x, 'dtype') or isinstance(x, Real)):
+      raise ValueError(
+        f'{who} returned the metric {name!r}, a {type(x).__name__}; metrics '
+        'are scalars.'
+      )
   if wrong := [name for name, x in output.metrics.items() if jnp.shape(x)]:
     raise ValueError(
       f'{who} returned the metric {wrong[0]!r} of shape '
@@ -494,6 +516,13 @@ def _check_variables(gan: GAN, variables: Any) -> None:
 
 
 def _check_players(gan: GAN) -> None:
+  """Raises ValueError where the players of a GAN cannot play."""
+  # A lone player is a tuple as well, of its name, its loss, ...
+  if not gan.players or not all(isinstance(p, Player) for p in gan.players):
+    raise ValueError(
+      'GAN: needs a tuple of players, such as (jgan.Player(...),), got '
+      f'{gan.players!r}.'
+    )
   labels = [player.label for player in gan.players]
   if len(set(labels)) < len(labels):
     raise ValueError(
@@ -501,12 +530,29 @@ def _check_players(gan: GAN) -> None:
       'move of a player a `move=`.'
     )
   for player in gan.players:
-    every = player.every
-    if not callable(every) and (every < 1 or every % 1):
-      raise ValueError(
-        f'GAN: {player.label!r} moves every so many steps, which needs a whole '
-        f'number from 1 on or a function of the step; got {every}.'
-      )
+    _check_player(player)
+
+
+def _check_player(player: Player) -> None:
+  who, optimizer = f'GAN: {player.label!r}', player.optimizer
+  if not (hasattr(optimizer, 'init') and hasattr(optimizer, 'update')):
+    raise ValueError(
+      f'{who} needs an optimizer, such as optax.adam(2e-4), got {optimizer!r}.'
+    )
+  every = player.every
+  whole = isinstance(every, Real) and every >= 1 and every % 1 == 0
+  if not (callable(every) or whole):
+    raise ValueError(
+      f'{who} moves every so many steps, which needs a whole number from 1 on '
+      f'or a function of the step; got {every!r}.'
+    )
+  decay = player.ema_decay
+  share = isinstance(decay, Real) and 0 <= decay <= 1
+  if not (decay is None or callable(decay) or share):
+    raise ValueError(
+      f'{who} keeps an average, of which the decay needs a number from 0 to 1 '
+      f'or a function of the step; got {decay!r}.'
+    )
 
 
 def _count(batches: Any, count: int | None) -> int:
@@ -515,6 +561,8 @@ def _count(batches: Any, count: int | None) -> int:
       raise ValueError(
         'train_steps: `count` is needed where `batches` is a function.'
       )
+    if count < 1:
+      raise ValueError(f'train_steps: needs one step or more, got {count=}.')
     return count
   stacked = sharding.batch_size(batches)
   if count not in (None, stacked):

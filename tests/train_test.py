@@ -7,6 +7,7 @@ import re
 import games
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -461,18 +462,81 @@ def test_errors_say_who_needed_and_got():
     jgan.train_step(twice, state, games.batch(), key())
   with pytest.raises(ValueError, match='`count` is needed'):
     jgan.train_steps(plain(), state, lambda step: games.batch(), key())
+  with pytest.raises(ValueError, match='needs one step or more'):
+    jgan.train_steps(plain(), state, lambda step: games.batch(), key(), count=0)
   averaging = games.game(ema_decay=0.9)
   bare = state._replace(ema_params={})
   with pytest.raises(ValueError, match=r'the generator keeps.*jgan\.init\('):
     jgan.train_step(averaging, bare, games.batch(), key())
 
 
-@pytest.mark.parametrize('every', [0, -1, 2.5])
+@pytest.mark.parametrize('every', [0, -1, 2.5, np.nan, '2', None])
 def test_players_move_every_whole_number_of_steps(every):
   first, last = plain().players
   gan = plain()._replace(players=(first, last._replace(every=every)))
-  with pytest.raises(ValueError, match=f"'generator' moves.*got {every}"):
+  with pytest.raises(ValueError, match=f"'generator' moves.*got {every!r}"):
     jgan.init(gan, key(), games.batch())
+
+
+@pytest.mark.parametrize('optimizer', [None, optax.adam, 1e-4])
+def test_what_is_no_optimizer_is_told(optimizer):
+  first, last = plain().players
+  gan = plain()._replace(players=(first, last._replace(optimizer=optimizer)))
+  with pytest.raises(ValueError, match="'generator' needs an optimizer"):
+    jgan.init(gan, key(), games.batch())
+
+
+@pytest.mark.parametrize('decay', [9, -0.1, np.nan, '0.9'])
+def test_decays_of_an_average_are_from_0_to_1(decay):
+  first, last = plain().players
+  gan = plain()._replace(players=(first, last._replace(ema_decay=decay)))
+  with pytest.raises(ValueError, match=f"'generator' keeps.*got {decay!r}"):
+    jgan.init(gan, key(), games.batch())
+
+
+def test_players_are_a_tuple_of_such():
+  for players in (plain().players[0], (), (None,)):
+    gan = plain()._replace(players=players)
+    with pytest.raises(ValueError, match='needs a tuple of players'):
+      jgan.init(gan, key(), games.batch())
+
+
+def test_batches_are_checked_before_the_first_state():
+  ragged = {**games.batch(), 'latent': jnp.zeros((3, 5))}
+  with pytest.raises(ValueError, match='agree in their leading axis'):
+    jgan.init(plain(), key(), ragged)
+
+
+def test_a_batch_without_examples_is_refused():
+  empty = jax.tree.map(lambda x: x[:0], games.batch())
+  state = start()
+  for call in (
+    lambda: jgan.init(plain(), key(), empty),
+    lambda: jgan.train_step(plain(), state, empty, key()),
+    lambda: jgan.sample(plain(), state, {'latent': jnp.zeros((0, 5))}, key()),
+  ):
+    with pytest.raises(ValueError, match='needs one example or more'):
+      call()
+
+
+def test_several_keys_in_place_of_the_runs_are_refused(monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  keys, batch, state = jax.random.split(key()), games.batch(), start()
+  (player, _) = plain().players
+  for call in (
+    lambda: jgan.init(plain(), keys, batch),
+    lambda: jgan.train_step(plain(), state, batch, keys),
+    lambda: jgan.update(player, state, batch, jax.random.key_data(keys)),
+    lambda: jgan.sample(plain(), state, batch, keys),
+    lambda: jgan.standing_statistics(plain(), state, [batch], keys),
+  ):
+    with pytest.raises(ValueError, match=r'needs one key.*got \[2\]'):
+      call()
+
+
+def test_standing_statistics_need_a_batch():
+  with pytest.raises(ValueError, match='needs one batch or more'):
+    jgan.standing_statistics(plain(), start(), [], key())
 
 
 def test_train_steps_takes_arrays_of_numpy_uncompiled():
@@ -522,6 +586,13 @@ def one_player(loss) -> jgan.GAN:
     (lambda w: jgan.LossOutput(w * jnp.ones(3)), r'got float32\[3\]'),
     (lambda w: jgan.LossOutput(jnp.int32(1)), r'got int32\[\]'),
     (lambda w: jgan.LossOutput(w, {}, {'m': jnp.ones(3)}), r"'m' of shape \[3"),
+    (lambda w: jgan.LossOutput(w, {}, {'m': 'high'}), "'m', a str; .*scalars"),
+    (lambda w: jgan.LossOutput(w, {}, {'m': {'n': w}}), "'m', a dict;"),
+    (lambda w: jgan.LossOutput(w, None), '`mutated` by name.*got a NoneType'),
+    (lambda w: jgan.LossOutput(w, {}, [w]), '`metrics` by name.*got a list'),
+    (lambda w: jgan.LossOutput(w, {}, {'loss': w}), "'loss', a name"),
+    (lambda w: jgan.LossOutput(w, {}, {'moved': w}), "'moved', a name"),
+    (lambda w: jgan.LossOutput(w, {}, {'gradient_norm': w}), 'a name that'),
   ],
 )
 def test_a_loss_that_returns_something_else_is_told(returned, message):
