@@ -6,6 +6,7 @@ paper's file holds only its modules, its defaults and what is particular.
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -45,7 +46,7 @@ class Tracker(NamedTuple):
     start: arrays before the first step, by name.
     update: `(tracked, real_logits, fake_logits) -> tracked` after a main move
       of the discriminator; logits are those of the whole batch, also over
-      several devices.
+      several devices (of the last of `gradients.microbatches`).
   """
 
   start: Mapping[str, PyTree]
@@ -61,6 +62,17 @@ _AUGMENT_NEEDS = (
   'augment needs a function of samples [n, ...] and keys [n]: of '
   'transformations of one picture `jgan.augment.chain(...)`; of the pair that '
   '`jgan.ada` makes the first, with the second as tracker=.'
+)
+
+_PENALTY_NEEDS = (
+  'penalty needs a function of critic, real [n, ...], fake [n, ...] and keys '
+  '[n]: `lambda critic, real, fake, keys: jgan.penalties.r1(critic, real)`.'
+)
+
+_AUXILIARY_NEEDS = (
+  'auxiliary needs a function of real_outputs, fake_outputs, latent and batch, '
+  'and of what is tracked where there is a tracker= (and `lecam_term` needs '
+  'one).'
 )
 
 _COLLECTIONS = DenyList(('params', 'intermediates'))
@@ -137,7 +149,8 @@ def standard_gan(
     n_critic: discriminator moves for one of the generator.
     ema_decay: of the generator's averaged params, as of `Player`.
     auxiliary: `(real_outputs, fake_outputs, latent, batch) ->
-      (generator_term, discriminator_term)`, whose means are added.
+      (generator_term, discriminator_term)`, whose means are added. Outputs are
+      of packs, latent and batch of single samples.
     tracker: what is remembered of the logits, and given to `augment` and to
       `auxiliary` as one more argument, as it was before the move.
     pack: the discriminator judges so many samples of one kind together, their
@@ -154,11 +167,15 @@ def standard_gan(
 
   Raises:
     TypeError: the loss is no pair, or `augment` no function.
-    ValueError: from `init` and the moves, where generator and batch differ in
-      shape, the reals are integers, or the batch lacks the data or does not
-      divide by `pack`.
+    ValueError: `pack` is no whole number from 1 on; from `init` and the moves,
+      where generator and batch differ in shape, the reals are integers, or the
+      batch lacks the data or does not divide by `pack`.
   """
   check_pair('standard_gan', loss)
+  if not isinstance(pack, Integral) or pack < 1:
+    raise ValueError(
+      f'standard_gan: pack needs a whole number from 1 on, got {pack!r}.'
+    )
   if augment is not None and not callable(augment):
     raise TypeError(
       f'standard_gan: {_AUGMENT_NEEDS} Got a {type(augment).__name__}.'
@@ -194,6 +211,15 @@ def standard_gan(
   )
   players = (main, lazy, last) if game.lazy else (main, last)
   return GAN(game.init, players, game.sample)
+
+
+def _explained(needs: str, function: Callable, *args: Any) -> Any:
+  """The function's result; what it needs is added where arguments are wrong."""
+  try:
+    return function(*args)
+  except TypeError as error:
+    error.add_note(f'standard_gan: {needs}')
+    raise
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -402,13 +428,16 @@ class _Game:
     keys = self._keys(key, _PENALTY, batch)[:: self.pack]
     weight = self.penalty_weight
     weight = weight(step) if callable(weight) else weight
-    return weight * self.penalty(critic, real, fake, keys).mean()
+    values = _explained(_PENALTY_NEEDS, self.penalty, critic, real, fake, keys)
+    return weight * values.mean()
 
   def _auxiliary(self, variables, real, fake, latent, batch):
     """The means of the generator's and of the discriminator's term."""
     memory = self._memory(variables['discriminator'])
-    terms = self.auxiliary(real, fake, latent, batch, *memory)
-    return [term.mean() for term in terms]
+    terms = _explained(
+      _AUXILIARY_NEEDS, self.auxiliary, real, fake, latent, batch, *memory
+    )
+    return [jnp.mean(term) for term in terms]
 
   def _memory(self, own):
     """What `augment` and `auxiliary` get beside their other arguments."""
@@ -418,11 +447,9 @@ class _Game:
     """Samples as the discriminator sees them: augmented, then packed."""
     if self.augment:
       keys = self._keys(key, _AUGMENT, batch)
-      try:
-        samples = self.augment(samples, keys, *self._memory(own))
-      except TypeError as error:
-        error.add_note(f'standard_gan: {_AUGMENT_NEEDS}')
-        raise
+      samples = _explained(
+        _AUGMENT_NEEDS, self.augment, samples, keys, *self._memory(own)
+      )
     if self.pack == 1:
       return samples
     n, *axes, channels = samples.shape

@@ -624,6 +624,34 @@ def test_an_augmentation_of_other_arguments_is_explained():
   assert 'with the second as tracker=' in caught.value.__notes__[0]
 
 
+def test_a_penalty_of_other_arguments_is_explained():
+  gan = game(penalty=jgan.penalties.r1)
+  state = jgan.init(gan, key(), batch())
+  with pytest.raises(TypeError) as caught:
+    jgan.train_step(gan, state, batch(), key())
+  assert 'penalty needs a function of critic' in caught.value.__notes__[0]
+
+
+def test_an_auxiliary_term_without_its_tracker_is_explained():
+  gan = game(auxiliary=jgan.regularizers.lecam_term())
+  state = jgan.init(gan, key(), batch())
+  with pytest.raises(TypeError) as caught:
+    jgan.train_step(gan, state, batch(), key())
+  assert '`lecam_term` needs one' in caught.value.__notes__[0]
+
+
+def test_auxiliary_terms_may_be_plain_numbers():
+  gan = game(auxiliary=lambda real, fake, latent, batch: (0.0, 2.5))
+  _, metrics = move(gan, 'discriminator', batch())
+  assert float(metrics['auxiliary']) == 2.5
+
+
+@pytest.mark.parametrize('pack', [0, -1])
+def test_packs_of_no_samples_are_refused(pack):
+  with pytest.raises(ValueError, match=f'pack needs a whole .*got {pack}'):
+    game(pack=pack)
+
+
 @pytest.mark.parametrize('axis_name', ['batch', None])
 def test_losses_compare_the_whole_batch_over_devices(axis_name):
   options = {'loss': jgan.losses.relativistic_average}
