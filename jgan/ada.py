@@ -140,7 +140,15 @@ def adaptive(
     `augment` and `tracker`, as `standard_gan` takes them. The state's
     `variables['discriminator']['tracked']` holds 'p', the sum 'signs' of means
     since p last changed, and 'moves'.
+
+  Raises:
+    ValueError: if batch_size, images or interval is not positive.
   """
+  if not all(x > 0 for x in (batch_size, images, interval)):
+    raise ValueError(
+      'adaptive: needs positive numbers, got '
+      f'{batch_size=}, {images=}, {interval=}.'
+    )
   change = batch_size * interval / images
 
   def augment(samples, keys, tracked):

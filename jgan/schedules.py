@@ -40,7 +40,8 @@ def ema_half_life(
   References:
     Karras et al., Progressive Growing of GANs, 2018, and their later codes.
   """
-  if min(images, batch_size, n_critic, ramp_up or 1) <= 0:
+  ramp = 1 if ramp_up is None else ramp_up
+  if not all(x > 0 for x in (images, batch_size, n_critic, ramp)):
     raise ValueError(
       'ema_half_life: needs positive arguments, got '
       f'{images=}, {batch_size=}, {n_critic=}, {ramp_up=}.'
@@ -74,7 +75,7 @@ def cosine(
   Raises:
     ValueError: if there are no steps.
   """
-  if steps <= 0:
+  if not steps > 0:
     raise ValueError(f'cosine: needs at least one step, got {steps=}.')
 
   def value(step):

@@ -222,6 +222,12 @@ def test_shapes_that_do_not_suit_are_refused():
     ada.transform(jnp.zeros((4, 4, 2)), key, 0.5, only('hue'))
 
 
+@pytest.mark.parametrize('wrong', ['batch_size', 'images', 'interval'])
+def test_what_is_not_positive_is_refused(wrong):
+  with pytest.raises(ValueError, match=f'positive numbers.*{wrong}=0'):
+    ada.adaptive(**{'batch_size': 4, wrong: 0})
+
+
 def test_p_grows_while_the_discriminator_knows_the_reals():
   _, tracker = ada.adaptive(batch_size=10, images=100, interval=2)
   sure, unsure = jnp.ones(10), jnp.tile(jnp.float32([1, -1]), 5)

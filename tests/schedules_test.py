@@ -25,7 +25,14 @@ def test_ramp_up_shortens_the_half_life_of_the_first_steps():
 
 
 @pytest.mark.parametrize(
-  'wrong', [{'images': 0}, {'batch_size': -1}, {'ramp_up': -0.1}]
+  'wrong',
+  [
+    {'images': 0},
+    {'batch_size': -1},
+    {'ramp_up': -0.1},
+    {'ramp_up': 0.0},
+    {'ramp_up': float('nan')},
+  ],
 )
 def test_what_is_not_positive_is_refused(wrong):
   with pytest.raises(ValueError, match='needs positive arguments'):
