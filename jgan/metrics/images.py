@@ -59,6 +59,10 @@ def ms_ssim(
   """
   a, b = _images('ms_ssim', 'a and b', a, b)
   low, high = value_range
+  if not low < high:
+    raise ValueError(
+      f'ms_ssim: needs a value_range from less to more, got {value_range}.'
+    )
   if min(a.min(), b.min()) < low or max(a.max(), b.max()) > high:
     raise ValueError(
       f'ms_ssim: needs values from {low} to {high}, got from '
@@ -157,8 +161,8 @@ def sliced_wasserstein(
     for each set.
 
   Raises:
-    ValueError: shapes differ, a side is below 16, NaN or infinity, or a
-      set has no details at a level.
+    ValueError: shapes differ, a side is below 16, NaN or infinity, no patches
+      or projections, or a set has no details at a level.
 
   References:
     Karras et al., Progressive Growing of GANs, 2017, section 5
@@ -170,6 +174,11 @@ def sliced_wasserstein(
     raise ValueError(
       f'{who}: needs pictures of 16 pixels or more a side, got '
       f'{real.shape[1]} by {real.shape[2]}.'
+    )
+  if min(patches, projections) < 1:
+    raise ValueError(
+      f'{who}: needs patches and projections of 1 or more, got {patches} and '
+      f'{projections}.'
     )
   rng = np.random.RandomState(seed)
   # Of less than this, float32 leaves only rounding errors.

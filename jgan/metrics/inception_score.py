@@ -37,8 +37,8 @@ def inception_score(
     Mean and standard deviation over the splits.
 
   Raises:
-    ValueError: fewer samples than splits, NaN or infinity, or rows that are no
-      probabilities (logits, for one).
+    ValueError: no split or fewer samples than splits, NaN or infinity, or rows
+      that are no probabilities (logits, for one).
 
   References:
     Salimans et al., Improved Techniques for Training GANs, 2016, section 4
@@ -47,6 +47,8 @@ def inception_score(
   who = 'inception_score'
   (probabilities,) = arrays.features(who, probabilities=probabilities)
   n = len(probabilities)
+  if splits < 1:
+    raise ValueError(f'{who}: needs splits of 1 or more, got {splits}.')
   arrays.enough(who, 'probabilities', n, splits, f'for {splits} splits')
   totals = probabilities.sum(1, dtype=np.float64)
   if probabilities.min() < 0 or abs(totals - 1).max() > 1e-3:

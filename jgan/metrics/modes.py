@@ -53,7 +53,8 @@ def mode_coverage(
     radius: in standard deviations.
 
   Raises:
-    ValueError: NaN or infinity, or different dimensions.
+    ValueError: NaN or infinity, different dimensions, or a std or radius that
+      is not positive.
 
   References:
     Srivastava et al., VEEGAN, 2017, section 4
@@ -63,6 +64,10 @@ def mode_coverage(
   samples, centres = arrays.features(
     'mode_coverage', samples=samples, centres=centres
   )
+  if not (std > 0 and radius > 0):
+    raise ValueError(
+      f'mode_coverage: needs a positive std and radius, got {std=}, {radius=}.'
+    )
   squared, nearest = distances.nearest(samples, centres, 1)
   good = squared[:, 0] <= (radius * std) ** 2
   counts = np.bincount(nearest[good, 0], minlength=len(centres))
@@ -92,7 +97,8 @@ def label_coverage(
       that the reference lacks.
 
   Raises:
-    ValueError: no labels or one out of range, or a reference of another size.
+    ValueError: no labels or one out of range, or a reference of another size or
+      of no frequencies: below 0, not finite, or all 0.
 
   References:
     Metz et al., Unrolled GAN, 2016, section 3.3.1
@@ -110,6 +116,11 @@ def label_coverage(
     raise ValueError(
       f'label_coverage: needs a reference of {num_modes} frequencies, got the '
       f'shape {list(reference.shape)}.'
+    )
+  if not (reference.min() >= 0 and 0 < reference.sum() < np.inf):
+    raise ValueError(
+      'label_coverage: needs a reference of frequencies, 0 or more and not all '
+      f'0, got {reference.min():g} to {reference.max():g}.'
     )
   counts = np.bincount(labels, minlength=num_modes)
   return LabelCoverage(int((counts > 0).sum()), _divergence(counts, reference))

@@ -53,12 +53,14 @@ def nearest_neighbours(
 
   Raises:
     ValueError: NaN or infinity among the features, different dimensions, or
-      fewer references than k.
+      a k below 1 or above the references.
   """
   who = 'nearest_neighbours'
   queries, references = arrays.features(
     who, queries=queries, references=references
   )
+  if k < 1:
+    raise ValueError(f'{who}: needs k of 1 or more, got {k}.')
   arrays.enough(who, 'references', len(references), k, f'for k={k}')
   squared, indices = distances.nearest(queries, references, k)
   return Neighbours(np.sqrt(squared), indices)

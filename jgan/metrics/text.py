@@ -1,12 +1,13 @@
 """Scores of texts: by the words that they share, and by n-gram models.
 
 A text is a sequence of tokens: words, characters (then a string will do), or
-numbers. No score tells alone: a generator that repeats one good text has the
-best of qualities and no diversity. Read those of quality, `bleu` of samples
-against reals and `ngram_cross_entropy(reals, samples)`, beside those of
-diversity, `self_bleu` and `ngram_cross_entropy(samples, reals)`, and both
-beside the same scores of a model trained by likelihood (Caccia et al., Language
-GANs Falling Short, 2020, https://arxiv.org/abs/1811.02549).
+numbers, also those of an array with a text in each row. No score tells alone: a
+generator that repeats one good text has the best of qualities and no diversity.
+Read those of quality, `bleu` of samples against reals and
+`ngram_cross_entropy(reals, samples)`, beside those of diversity, `self_bleu`
+and `ngram_cross_entropy(samples, reals)`, and both beside the same scores of a
+model trained by likelihood (Caccia et al., Language GANs Falling Short, 2020,
+https://arxiv.org/abs/1811.02549).
 """
 
 import math
@@ -14,16 +15,18 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Shaped
+
+from jgan.metrics.arrays import Array
 
 Text = Sequence[Hashable]
+Texts = Sequence[Text] | Shaped[Array, '_ _']
 
 _SMOOTH = 0.1  # in place of no match at all
 _END = object()  # of a text, a token of its own
 
 
-def bleu(
-  texts: Sequence[Text], references: Sequence[Text], n: int = 4
-) -> float:
+def bleu(texts: Texts, references: Texts, n: int = 4) -> float:
   r"""How much of texts is found in references: the mean BLEU-n.
 
   .. math:: e^{\min(0, 1 - r / c)} \prod_{k=1}^n p_k^{1/n}
@@ -48,7 +51,7 @@ def bleu(
     Papineni et al., BLEU, 2002; as by NLTK's `sentence_bleu` with its
     smoothing 'method1', which Texygen (Zhu et al., 2018) takes.
   """
-  _check('bleu', n, texts=texts, references=references)
+  texts, references = _checked('bleu', n, texts=texts, references=references)
   most = _most(_grams(text, n) for text in references)
   lengths = Counter(map(len, references))
 
@@ -61,7 +64,7 @@ def bleu(
   )
 
 
-def self_bleu(texts: Sequence[Text], n: int = 4) -> float:
+def self_bleu(texts: Texts, n: int = 4) -> float:
   """How alike texts are: the mean BLEU-n of each against all others.
 
   Args:
@@ -78,7 +81,7 @@ def self_bleu(texts: Sequence[Text], n: int = 4) -> float:
     Zhu et al., Texygen: A Benchmarking Platform for Text Generation Models,
     2018 (https://arxiv.org/abs/1802.01886).
   """
-  _check('self_bleu', n, texts=texts)
+  (texts,) = _checked('self_bleu', n, texts=texts)
   if len(texts) < 2:
     raise ValueError('self_bleu: needs two texts or more, got one.')
   counted = [_grams(text, n) for text in texts]
@@ -95,7 +98,7 @@ def self_bleu(texts: Sequence[Text], n: int = 4) -> float:
 
 
 def ngram_cross_entropy(
-  train: Sequence[Text], test: Sequence[Text], vocabulary: int, n: int = 3
+  train: Texts, test: Texts, vocabulary: int, n: int = 3
 ) -> float:
   r"""How surprising texts are to an n-gram model of others, in nats a token.
 
@@ -128,7 +131,7 @@ def ngram_cross_entropy(
     (https://arxiv.org/abs/1706.04223).
   """
   who = 'ngram_cross_entropy'
-  _check(who, n, train=train, test=test)
+  train, test = _checked(who, n, train=train, test=test)
   there = len(
     {token for texts in (train, test) for text in texts for token in text}
   )
@@ -202,9 +205,14 @@ def _mean(scores: Iterable[float]) -> float:
   return float(np.mean(np.fromiter(scores, np.float64)))
 
 
-def _check(who: str, n: int, **sets: Sequence[Text]) -> None:
+def _checked(who: str, n: int, **sets: Texts) -> list[Sequence[Text]]:
+  """The texts, of tokens that can be looked up."""
   if n < 1:
     raise ValueError(f'{who}: n must be 1 or more, got {n}.')
   for name, texts in sets.items():
     if not len(texts):
       raise ValueError(f'{who}: {name} must hold a text or more, got none.')
+  return [
+    np.asarray(texts).tolist() if isinstance(texts, Array) else texts
+    for texts in sets.values()
+  ]

@@ -55,6 +55,8 @@ def test_ms_ssim_refuses_what_it_cannot_compare():
     ValueError, match=r'values from -1.0 to 1.0, got .* to 25'
   ):
     ms_ssim(a * 255, b)
+  with pytest.raises(ValueError, match='value_range from less to more'):
+    ms_ssim(0 * a, 0 * a, value_range=(0.0, 0.0))
   with pytest.raises(ValueError, match=r'got \[4, 192, 176, 1\] and \[3, 192'):
     ms_ssim(a, b[:3])
   with pytest.raises(ValueError, match='a and b holds NaN'):
@@ -129,6 +131,9 @@ def test_sliced_wasserstein_refuses_what_it_cannot_compare():
   x = textures(0, n=4)
   with pytest.raises(ValueError, match=r'16 pixels or more a side.*8 by 32'):
     sliced_wasserstein(x[:, :8], x[:, :8])
+  for wrong in ({'patches': 0}, {'projections': 0}):
+    with pytest.raises(ValueError, match='patches and projections of 1 or'):
+      sliced_wasserstein(x, x, **wrong)
   with pytest.raises(
     ValueError, match=r'\[4, 32, 32, 3\] and \[3, 32, 32, 3\]'
   ):

@@ -60,5 +60,7 @@ def test_samples_sorted_by_class_are_dealt_out():
   ],
 )
 def test_mistakes_give_no_score(probabilities, message):
+  with pytest.raises(ValueError, match='needs splits of 1 or more, got 0'):
+    inception_score(np.eye(4), splits=0)
   with pytest.raises(ValueError, match=message):
     inception_score(probabilities)

@@ -57,5 +57,11 @@ def test_mistakes_give_no_score():
     label_coverage(np.zeros(0, int), 4)
   with pytest.raises(ValueError, match=r'reference of 4 .* shape \[3\]'):
     label_coverage(np.arange(4), 4, np.ones(3))
+  for wrong in (0, -1, np.nan, np.inf):
+    with pytest.raises(ValueError, match=r'frequencies, 0 or more'):
+      label_coverage(np.arange(2), 2, np.array([0, wrong]))
+  for std, radius in ((0.0, 3.0), (-1.0, 3.0), (1.0, 0.0)):
+    with pytest.raises(ValueError, match='needs a positive std and radius'):
+      mode_coverage(np.zeros((2, 2)), np.zeros((3, 2)), std, radius)
   with pytest.raises(ValueError, match='samples has 3, centres has 2'):
     mode_coverage(np.zeros((5, 3)), CENTRES, 0.1)

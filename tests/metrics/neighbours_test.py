@@ -68,5 +68,7 @@ def test_mistakes_give_no_score():
     ValueError, match='fake has 2, train has 3, held_out has 3'
   ):
     memorisation(FRESH[:, :2], TRAIN, HELD_OUT)
+  with pytest.raises(ValueError, match='needs k of 1 or more, got 0'):
+    nearest_neighbours(FRESH, TRAIN, 0)
   with pytest.raises(ValueError, match=r'at least 401 .*for k=401.*, got 400'):
     nearest_neighbours(FRESH, TRAIN, k=401)

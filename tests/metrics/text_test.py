@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -137,3 +138,13 @@ def test_mistakes_are_named():
     self_bleu(['a'])
   with pytest.raises(ValueError, match='3 tokens are more than 2'):
     ngram_cross_entropy(['ab'], ['c'], 2)
+
+
+def test_rows_of_arrays_are_texts():
+  tokens = np.array([[1, 2, 3, 1], [1, 3, 2, 1], [2, 2, 3, 1]])
+  for rows in (tokens, jnp.asarray(tokens)):
+    assert bleu(rows, rows[1:], 2) == bleu(tokens.tolist(), rows[1:], 2) < 1
+    assert self_bleu(rows, 2) == self_bleu(tokens.tolist(), 2)
+    assert ngram_cross_entropy(rows, rows[:1], 4) == ngram_cross_entropy(
+      tokens.tolist(), tokens[:1].tolist(), 4
+    )
