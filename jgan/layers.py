@@ -451,13 +451,16 @@ def one_hot(
 ) -> Float[Array, '*n k']:
   """Labels as one-hot vectors, for a network that is conditioned on them.
 
+  A label out of range, below 0 or from num_classes on, is all zeros.
+
   Raises:
-    ValueError: if there are no labels.
+    ValueError: if there are no labels, or they are no integers.
   """
-  if label is None:
+  if label is None or not jnp.issubdtype(jnp.result_type(label), jnp.integer):
+    got = 'none' if label is None else f'{label.dtype}{list(label.shape)}'
     raise ValueError(
       f"one_hot: with num_classes={num_classes} the batch needs a 'label', an "
-      'integer for each example; got none.'
+      f'integer for each example; got {got}.'
     )
   return jax.nn.one_hot(label, num_classes, dtype=dtype)
 

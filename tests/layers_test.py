@@ -5,6 +5,7 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from games import assert_close
@@ -518,6 +519,13 @@ def test_one_hot_labels():
   np.testing.assert_array_equal(got, [[0, 0, 1], [1, 0, 0]])
   with pytest.raises(ValueError, match=r"num_classes=3 .* needs a 'label'"):
     layers.one_hot(None, 3)
+
+
+@pytest.mark.parametrize('label', [jnp.eye(3), jnp.array([0.5, 1.0])])
+def test_labels_that_are_no_integers_are_refused(label, monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  with pytest.raises(ValueError, match=r"needs a 'label'.*got float32\["):
+    layers.one_hot(label, 3)
 
 
 @pytest.mark.parametrize(
