@@ -3,7 +3,7 @@
 Kusner and Hernandez-Lobato (2016) with the loss of RelGAN (2019); the data, the
 scores and the pre-training are those of captions-seqgan.
 
-Measured here (jax 0.10.2), on one CPU core in 11 minutes with both evaluations:
+Measured here (jax 0.10.2), in 11 minutes of CPU time with both evaluations:
 
   python -m experiments.train captions-gumbel --workdir=/tmp/run --steps=1500
   python -m experiments.evaluate --workdir=/tmp/run
@@ -11,19 +11,17 @@ Measured here (jax 0.10.2), on one CPU core in 11 minutes with both evaluations:
   python -m experiments.evaluate --workdir=/tmp/run
 
                           likelihood   game   data
-  held-out NLL                  3.33   3.38
+  held-out NLL                  3.33   3.39
   forward cross-entropy         4.10   3.93   3.86
-  reverse cross-entropy         4.25   4.27   3.86
-  BLEU-4                        .309   .336   .333
-  self-BLEU-4                   .320   .347   .341
-  unique                        .999   .999   .996
+  reverse cross-entropy         4.25   4.28   3.86
+  BLEU-4                        .309   .337   .333
+  self-BLEU-4                   .320   .365   .341
+  unique                        .999  1.000   .996
   copied                        .003   .002
 
-The game's column is of the version before, in which the noise of two texts of a
-batch had the keys of dropout too; not measured again. Like captions-seqgan,
-samples become better, a little more alike, and the model no better for what it
-has not seen. Published: RelGAN's scores on these captions take other texts to
-compare with, and are not comparable.
+Like captions-seqgan, samples become better, a little more alike, and the model
+no better for what it has not seen. Published: RelGAN's scores on these captions
+take other texts to compare with, and are not comparable.
 """
 
 import dataclasses

@@ -548,7 +548,8 @@ def _check_player(player: Player) -> None:
     )
   decay = player.ema_decay
   share = isinstance(decay, Real) and 0 <= decay <= 1
-  if not (decay is None or callable(decay) or share):
+  traced = isinstance(decay, jax.Array)  # as where decays are swept
+  if not (decay is None or callable(decay) or share or traced):
     raise ValueError(
       f'{who} keeps an average, of which the decay needs a number from 0 to 1 '
       f'or a function of the step; got {decay!r}.'

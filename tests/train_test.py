@@ -373,6 +373,19 @@ def test_average_of_params(decay, expected):
   assert float(sampled['a']['params']) == pytest.approx(expected)
 
 
+def test_decays_may_be_mapped():
+  class OfTraced(jgan.GAN):
+    __hash__, __eq__ = object.__hash__, object.__eq__
+
+  def average(decay):
+    gan = OfTraced(*scalar_game(quadratic(10.0, 'a', ema_decay=decay)))
+    state = jgan.init(gan, key(), DATA)
+    return jgan.train_step(gan, state, DATA, key())[0].ema_params['a']
+
+  made = jax.vmap(average)(jnp.array([0.05, 0.02]))
+  np.testing.assert_allclose(made, [0.95, 0.98], rtol=1e-6)
+
+
 def test_state_can_be_donated_from_the_first_step():
   gan = games.game(ema_decay=0.9)
   state = jgan.init(gan, key(), games.batch())
