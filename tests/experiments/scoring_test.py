@@ -254,6 +254,7 @@ PEAKS = """
 @pytest.mark.skipif(
   not Path('/proc/self/status').exists(), reason='needs the /proc of Linux'
 )
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_pictures():
   # The ru_maxrss of a child starts from that of its parent; VmHWM does not.
   done = subprocess.run(
