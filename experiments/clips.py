@@ -45,10 +45,6 @@ class Config(base.OfFolders):
   learning_rate: float = 2e-4  # Adam's, of all players
   ema_decay: float = 0.999  # of the generator sampled from
 
-  @property
-  def folders(self) -> tuple[str, ...]:
-    return (self.path,)
-
 
 def make_gan(config: Config) -> jgan.GAN:
   return jgan.models.mocogan(

@@ -18,7 +18,16 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union
+from typing import (
+  Annotated,
+  Any,
+  ClassVar,
+  Generic,
+  Literal,
+  NamedTuple,
+  TypeVar,
+  Union,
+)
 
 import jax.numpy as jnp
 import tyro
@@ -135,9 +144,11 @@ class OfFolders(Config):
   Which files there are, and their names, decide what a label means, what is
   held out and what a batch holds. So `experiments.data.contents` of them is one
   of the numbers, and a run neither goes on nor is scored with others. A folder
-  that is not there is left for its reader to tell of.
+  that is not there is left for its reader to tell of. FOLDERS names the entries
+  that are folders.
   """
 
+  FOLDERS: ClassVar[tuple[str, ...]] = ('path',)
   contents: str = ''
   """of the data; filled in by itself"""
 
@@ -149,7 +160,7 @@ class OfFolders(Config):
   @property
   def folders(self) -> tuple[str, ...]:
     """Where the data are; empty ones are not used."""
-    raise NotImplementedError
+    return tuple(getattr(self, name) for name in self.FOLDERS)
 
 
 def check_contents(folders: Sequence[str], contents: str) -> None:

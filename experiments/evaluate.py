@@ -221,7 +221,7 @@ def unseen(
 ) -> Pictures:
   """The held-out pictures; a folder as the run reads its own, if it has one."""
   path = Path(arguments.held_out).expanduser()
-  own = run is not None and hasattr(run.config, 'path')
+  own = run is not None and isinstance(run.config, configs.OfFolders)
   if not own or not path.is_dir() or (path / configs.FILE).is_file():
     return load(arguments.held_out, arguments, sides)
   config = dataclasses.replace(run.config, path=str(path), contents='')

@@ -41,10 +41,6 @@ class Config(dcgan.Config, base.OfFolders):
   augment: bool = False
   """DiffAugment, for few pictures"""
 
-  @property
-  def folders(self) -> tuple[str, ...]:
-    return (self.path,)
-
 
 def make_gan(config: Config) -> jgan.GAN:
   options = {}

@@ -32,6 +32,7 @@ score = pix2pix.score
 class Config(pix2pix.Config, base.OfFolders):
   """The numbers worth changing."""
 
+  FOLDERS = ('path', 'held_out')
   steps: int = 80_000
   batch_size: int = 1
   sample_every: int = 1000
@@ -44,10 +45,6 @@ class Config(pix2pix.Config, base.OfFolders):
   mirror: bool = True  # also every pair mirrored
   constant_steps: int = 40_000
   decay_steps: int = 40_000
-
-  @property
-  def folders(self) -> tuple[str, ...]:
-    return self.path, self.held_out
 
 
 def make_gan(config: Config) -> jgan.GAN:

@@ -157,18 +157,20 @@ def check_alike(flags: Mapping[str, Any]) -> None:
       )
 
 
-def check_first_has_run(workdir: Path, holds_run: bool) -> None:
-  """UserError, in all processes: one has the run in its workdir, not the first.
+def check_first_has_run(file: Path) -> None:
+  """UserError, in all processes: one has this file of the run, not the first.
 
-  The first alone reads and writes it, and would begin anew.
+  The first alone reads and writes the workdir, and would begin anew.
   """
   if jax.process_count() == 1:
     return
-  first, *others = multihost_utils.process_allgather(np.array(holds_run))
+  first, *others = multihost_utils.process_allgather(
+    np.array(os.path.exists(file))
+  )
   if any(others) and not first:
     number = 1 + others.index(True)
     raise UserError(
-      f'{workdir} holds a run where process {number} is, and none where '
+      f'{file.parent} holds a run where process {number} is, and none where '
       'process 0 is, which reads and writes it; start that one where the run '
       'is, or move the run'
     )

@@ -42,10 +42,6 @@ class Config(wavegan.Config, base.OfFolders):
   whole: bool = False  # long files whole, as many clips
   peak: bool = False  # scale each clip to full peak
 
-  @property
-  def folders(self) -> tuple[str, ...]:
-    return (self.path,)
-
 
 def make_gan(config: Config) -> jgan.GAN:
   return wavegan.make_gan(config)

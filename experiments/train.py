@@ -16,7 +16,6 @@ import contextlib
 import functools
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -238,8 +237,7 @@ def train(run: configs.Run) -> jgan.TrainState:
   """
   config = run.config
   processes.check_alike(configs.same_everywhere(run))
-  holds_run = os.path.exists(run.workdir / configs.FILE)
-  processes.check_first_has_run(run.workdir, holds_run)
+  processes.check_first_has_run(run.workdir / configs.FILE)
   configs.check_resume(run)
   task = build(run)
   with contextlib.ExitStack() as stack:

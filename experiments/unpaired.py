@@ -42,6 +42,7 @@ HIGHER_IS_BETTER = ()
 class Config(cyclegan.Config, base.OfFolders):
   """The numbers worth changing."""
 
+  FOLDERS = ('x', 'held_out_x', 'y', 'held_out_y')
   steps: int = 200_000
   batch_size: int = 1
   sample_every: int = 1000
@@ -57,10 +58,6 @@ class Config(cyclegan.Config, base.OfFolders):
   mirror: bool = True  # also every picture mirrored
   constant_steps: int = 100_000
   decay_steps: int = 100_000
-
-  @property
-  def folders(self) -> tuple[str, ...]:
-    return self.x, self.held_out_x, self.y, self.held_out_y
 
 
 def make_gan(config: Config) -> jgan.GAN:

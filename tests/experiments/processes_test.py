@@ -134,14 +134,17 @@ def test_other_flags_in_another_process_are_named(monkeypatch):
 def test_a_run_that_the_first_process_lacks_is_named(
   held, refused, monkeypatch, tmp_path
 ):
-  gathered = np.array(held, bool)
-  monkeypatch.setattr(
-    processes.multihost_utils, 'process_allgather', lambda _: gathered
-  )
+  def gathered(own):
+    return np.array([own, *held[1:]], bool)
+
+  file = tmp_path / 'config.json'
+  if held[0]:
+    file.touch()
+  monkeypatch.setattr(processes.multihost_utils, 'process_allgather', gathered)
   monkeypatch.setattr(jax, 'process_count', lambda: len(held))
   told = pytest.raises(UserError, match='a run where process 2 is, and none')
   with told if refused else contextlib.nullcontext():
-    processes.check_first_has_run(tmp_path, bool(held[0]))
+    processes.check_first_has_run(file)
 
 
 @pytest.mark.parametrize('count', [None, 'two'])
