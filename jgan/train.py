@@ -11,7 +11,6 @@ is exact.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +19,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from jgan import common_subexpressions, gradients, sharding
+from jgan import checks, common_subexpressions, gradients, sharding
 from jgan.gan import GAN, Batch, LossOutput, Metrics, Player, Variables
 
 
@@ -70,11 +69,11 @@ def init(
       outside of [0, 1], the batch does not name its arrays, has no example or
       they differ in leading axis, or the key is none or several.
   """
-  _check_players(gan)
+  checks.players(gan)
   sharding.check_named(batch)
   sharding.batch_size(batch)
   fresh = gan.init(jax.random.fold_in(sharding.one_key(key), 0), batch)
-  _check_variables(gan, fresh)
+  checks.variables(gan, fresh)
   given = variables or {}
   if unknown := set(given) - set(fresh):
     raise ValueError(
@@ -143,7 +142,7 @@ def update(
     # Dictionaries of its own: what a loss sets in them, others do not see.
     variables, batch = jax.tree.map(lambda x: x, (variables, batch))
     output = player.loss(variables, batch, key, state.step)
-    _check_output(player, output)
+    checks.output(player, output)
     return output.loss, output
 
   params = own['params']
@@ -219,7 +218,7 @@ def train_step(
       its arrays, has no example or they differ in leading axis, or as `init`
       and `update` do.
   """
-  _check_players(gan)
+  checks.players(gan)
   labels = {player.label for player in gan.players}
   if set(moves or ()) - labels:
     raise ValueError(
@@ -439,7 +438,7 @@ def _replaced(who: str, own: Variables, new: Variables) -> Variables:
         f'{who}: got a collection {name!r}, but there are only {sorted(own)}. '
         'It must be present from the init on.'
       )
-    needed, got = _form(own[name]), _form(collection)
+    needed, got = checks.form(own[name]), checks.form(collection)
     if needed != got:
       different = sorted(
         path
@@ -452,108 +451,6 @@ def _replaced(who: str, own: Variables, new: Variables) -> Variables:
         f'got {got.get(path, "nothing")}; {len(different)} arrays differ.'
       )
   return {**own, **new}
-
-
-def _form(tree: PyTree) -> dict[str, str]:
-  return {
-    jax.tree_util.keystr(path): f'{jnp.result_type(x)}{list(jnp.shape(x))}'
-    for path, x in jax.tree_util.tree_leaves_with_path(tree)
-  }
-
-
-def _check_output(player: Player, output: Any) -> None:
-  """Raises ValueError where a loss returns what the step cannot take."""
-  who = f'{player.label}: its loss'
-  if not isinstance(output, LossOutput):
-    raise ValueError(
-      f'{who} needs to return jgan.LossOutput(loss, mutated, metrics), got a '
-      f'{type(output).__name__}.'
-    )
-  for name in ('mutated', 'metrics'):
-    if not isinstance(got := getattr(output, name), Mapping):
-      raise ValueError(
-        f'{who} needs to return `{name}` by name, {{}} for none, got a '
-        f'{type(got).__name__}.'
-      )
-  loss = output.loss
-  if jnp.shape(loss) or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
-    raise ValueError(
-      f'{who} needs to be a floating scalar, such as a mean over the examples, '
-      f'got {_form(loss)[""]}.'
-    )
-  if 'params' in output.mutated:
-    raise ValueError(
-      f"{who} returned 'params' in `mutated`, but params are the optimizer's "
-      "to move; leave them out, as by apply(..., mutable=DenyList('params'))."
-    )
-  if taken := sorted({'loss', 'gradient_norm', 'moved'} & {*output.metrics}):
-    raise ValueError(
-      f'{who} returned the metric {taken[0]!r}, a name that the step gives; '
-      'take another.'
-    )
-  for name, x in output.metrics.items():
-    if not (hasattr(x, 'dtype') or isinstance(x, Real)):
-      raise ValueError(
-        f'{who} returned the metric {name!r}, a {type(x).__name__}; metrics '
-        'are scalars.'
-      )
-  if wrong := [name for name, x in output.metrics.items() if jnp.shape(x)]:
-    raise ValueError(
-      f'{who} returned the metric {wrong[0]!r} of shape '
-      f'{list(jnp.shape(output.metrics[wrong[0]]))}; metrics are scalars.'
-    )
-
-
-def _check_variables(gan: GAN, variables: Any) -> None:
-  """Raises ValueError where `gan.init` gives a player no params."""
-  got = {name: sorted(own) for name, own in variables.items()}
-  for player in gan.players:
-    if 'params' not in got.get(player.name, ()):
-      raise ValueError(
-        f"init: gan.init needs to give {player.name!r} variables with 'params',"
-        f' got {got}.'
-      )
-
-
-def _check_players(gan: GAN) -> None:
-  """Raises ValueError where the players of a GAN cannot play."""
-  # A lone player is a tuple as well, of its name, its loss, ...
-  if not gan.players or not all(isinstance(p, Player) for p in gan.players):
-    raise ValueError(
-      'GAN: needs a tuple of players, such as (jgan.Player(...),), got '
-      f'{gan.players!r}.'
-    )
-  labels = [player.label for player in gan.players]
-  if len(set(labels)) < len(labels):
-    raise ValueError(
-      f'GAN: its moves need different labels, got {labels}; give the second '
-      'move of a player a `move=`.'
-    )
-  for player in gan.players:
-    _check_player(player)
-
-
-def _check_player(player: Player) -> None:
-  who, optimizer = f'GAN: {player.label!r}', player.optimizer
-  if not (hasattr(optimizer, 'init') and hasattr(optimizer, 'update')):
-    raise ValueError(
-      f'{who} needs an optimizer, such as optax.adam(2e-4), got {optimizer!r}.'
-    )
-  every = player.every
-  whole = isinstance(every, Real) and every >= 1 and every % 1 == 0
-  if not (callable(every) or whole):
-    raise ValueError(
-      f'{who} moves every so many steps, which needs a whole number from 1 on '
-      f'or a function of the step; got {every!r}.'
-    )
-  decay = player.ema_decay
-  share = isinstance(decay, Real) and 0 <= decay <= 1
-  traced = isinstance(decay, jax.Array)  # as where decays are swept
-  if not (decay is None or callable(decay) or share or traced):
-    raise ValueError(
-      f'{who} keeps an average, of which the decay needs a number from 0 to 1 '
-      f'or a function of the step; got {decay!r}.'
-    )
 
 
 def _count(batches: Any, count: int | None) -> int:
