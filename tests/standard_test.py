@@ -14,6 +14,7 @@ from games import assert_close
 from jax.sharding import PartitionSpec as P
 
 import jgan
+from experiments.benchmarks import flops
 
 N = 4
 X, Z = np.random.default_rng(0).normal(size=(2, N, 3)).astype('float32')
@@ -391,6 +392,48 @@ def test_joint_or_separate_batch_statistics(joint):
   # Counted at init, and once in a move.
   assert int(mutated['calls']['n']) == 2
   assert 'params' not in mutated
+
+
+def test_joint_in_the_generators_move_shares_batch_statistics():
+  record = []
+  gan = game(discriminator=Normalised(), joint=True, auxiliary=recorder(record))
+  variables = {
+    **VARIABLES,
+    'discriminator': gan.init(key(), batch())['discriminator'],
+  }
+  output(gan, 'generator', batch(), variables)
+  real, fake = np.float64(X[:, 0]), np.float64((Z @ W)[:, 0])
+  both = np.concatenate([real, fake])
+  np.testing.assert_allclose(
+    record[0]['fake']['logits'], (fake - both.mean()) / both.std(), rtol=1e-3
+  )
+
+
+@pytest.mark.parametrize('pack', [1, 2])
+def test_one_call_is_two_where_examples_are_judged_apart(pack):
+  record = []
+  for joint in [True, False]:
+    gan = game(
+      discriminator=Mirror(),
+      joint=joint,
+      pack=pack,
+      auxiliary=recorder(record),
+    )
+    output(gan, 'discriminator', batch(label=LABEL))
+  assert_close(record[0], record[1])
+
+
+@pytest.mark.parametrize('label', ['discriminator', 'generator'])
+def test_one_call_costs_no_more_than_two(label):
+  def counted(joint):
+    gan = game(joint=joint, loss=jgan.losses.non_saturating)
+    state = jgan.init(gan, key(), batch())
+    update = functools.partial(jgan.update, player(gan, label))
+    return flops.compiled(
+      jax.jit(update).lower(state, batch(), key()).compile().as_text()
+    )
+
+  assert counted(True) == counted(False) > 0
 
 
 def test_generators_move_returns_nothing_of_the_discriminator():

@@ -142,4 +142,5 @@ def mlp(
     discriminator_optimizer=adam(),
     latent=latents.uniform(latent_dim, -bound, bound),
     ema_decay=ema_decay,
+    joint=True,
   )
