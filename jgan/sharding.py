@@ -6,15 +6,17 @@ the batch, and `axis_name` names the axis over which the parts are numbered
 and averaged.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PRNGKeyArray, PyTree, Shaped, UInt32
 
+F = TypeVar('F', bound=Callable)
 AxisName = str | None
 Keys = Key[Array, '...'] | UInt32[Array, '...']
 
@@ -22,14 +24,14 @@ Keys = Key[Array, '...'] | UInt32[Array, '...']
 def data_mesh(devices: Sequence[jax.Device]) -> Mesh:
   """A mesh of one axis, 'batch', over which the examples are divided.
 
-  Its axis is Auto: the Explicit axes that `jax.make_mesh` gives from jax 0.10
-  are refused by several Linen modules.
+  Its axis is Auto, so that a module's `init` and `apply` can be called over it
+  as well: see `auto_axes`.
   """
   return jax.make_mesh(
     (len(devices),),
     ('batch',),
     devices=devices,
-    axis_types=(jax.sharding.AxisType.Auto,),
+    axis_types=(AxisType.Auto,),
   )
 
 
@@ -41,6 +43,37 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def over_examples(mesh: Mesh) -> NamedSharding:
   """The sharding of a batch: its leading axis divided over the devices."""
   return NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+
+
+def specs(tree: PyTree) -> PyTree:
+  """How each array is divided over Explicit axes, as its type tells."""
+  return jax.tree.map(lambda x: jax.typeof(x).sharding.spec, tree)
+
+
+def auto_axes(function: F, results: PyTree) -> F:
+  """The function, played over Auto axes where an argument's are Explicit.
+
+  `jax.make_mesh` gives Explicit axes from jax 0.10 on, over which several Linen
+  modules and the slopes of convolutions cannot be traced.
+
+  Args:
+    function: of trees of arrays to a tree of arrays.
+    results: how its results are divided over Explicit axes: a tree of
+      `PartitionSpec` of theirs, or its beginning.
+  """
+
+  @functools.wraps(function)
+  def played(*args):
+    meshes = [jax.typeof(x).sharding.mesh for x in jax.tree.leaves(args)]
+    explicit = [
+      mesh for mesh in meshes if AxisType.Explicit in (mesh.axis_types or ())
+    ]
+    if not explicit:
+      return function(*args)
+    placed = jax.tree.map(lambda s: NamedSharding(explicit[0], s), results)
+    return jax.sharding.auto_axes(function, out_sharding=placed)(*args)
+
+  return played
 
 
 def batch_size(batch: PyTree) -> Any:

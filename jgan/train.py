@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from jgan import checks, common_subexpressions, gradients, sharding
@@ -238,7 +239,9 @@ def train_step(
       metrics |= {f'{player.label}/{name}': x for name, x in own.items()}
     return state._replace(step=state.step + 1), metrics
 
-  return common_subexpressions.eliminate(play)(state, batch, step_key)
+  play = common_subexpressions.eliminate(play)
+  results = sharding.specs(state), PartitionSpec()  # metrics are whole
+  return sharding.auto_axes(play, results)(state, batch, step_key)
 
 
 def train_steps(
@@ -349,7 +352,10 @@ def sample(
   """
   sharding.check_named(batch)
   key = jax.random.fold_in(sharding.one_key(key), 2)
-  return gan.sample(averaged_variables(state), batch, key)
+  variables = averaged_variables(state)
+  divided = sharding.specs(batch.get('index', key))[:1]
+  results = PartitionSpec(*divided)  # of samples, as of their numbers
+  return sharding.auto_axes(gan.sample, results)(variables, batch, key)
 
 
 def averaged_variables(state: TrainState) -> Mapping[str, Variables]:

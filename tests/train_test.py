@@ -11,6 +11,7 @@ import jaxtyping
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jgan
@@ -78,6 +79,49 @@ def test_sharded_jit_is_jit(devices):
   sharded = jax.device_put(batches(), jgan.sharding.over_examples(mesh))
   step = functools.partial(jgan.train_step, plain())
   games.assert_close(play(step, state, sharded), expected())
+
+
+@pytest.fixture
+def keys_may_be_placed_anew():
+  """jax 0.7 takes a key for used where its axes become Auto ones."""
+  with jax.debug_key_reuse(False):
+    yield
+
+
+@pytest.mark.usefixtures('keys_may_be_placed_anew')
+def test_over_explicit_axes_as_over_auto_ones():
+  mesh = jax.make_mesh((4,), ('batch',), axis_types=(AxisType.Explicit,))
+  state = jax.device_put(start(), jgan.sharding.replicated(mesh))
+  sharded = jax.device_put(batches(), jgan.sharding.over_examples(mesh))
+  step = functools.partial(jgan.train_step, plain())
+  state, played = play(step, state, sharded)
+  games.assert_close((state, played), expected())
+  assert jax.typeof(state.step).sharding.mesh.axis_types == mesh.axis_types
+  asked = {'index': jnp.arange(8), 'label': jnp.arange(8) % games.CLASSES}
+  samples = jgan.sample(plain(), expected()[0], asked, key())
+  asked = jax.device_put(asked, jgan.sharding.over_examples(mesh))
+  parts = jgan.sample(plain(), state, asked, key())
+  games.assert_close(parts, samples)
+  assert parts.sharding.shard_shape(parts.shape)[0] == 2
+
+
+@pytest.mark.usefixtures('keys_may_be_placed_anew')
+def test_params_divided_over_an_explicit_axis_stay_divided():
+  mesh = jax.make_mesh((2,), ('model',), axis_types=(AxisType.Explicit,))
+  gan = jgan.models.mlp((4,), width=8, maxout=4)
+  batch = {'image': jnp.zeros((4, 4))}
+  state = jgan.init(gan, key(), batch)
+
+  def by_columns(x):
+    last = x.ndim and x.shape[-1] % 2 == 0
+    spec = P(*[None] * (x.ndim - 1), 'model') if last else P()
+    return jax.device_put(x, NamedSharding(mesh, spec))
+
+  parts = jax.tree.map(by_columns, state)
+  wanted, _ = jgan.train_step(gan, state, batch, key())
+  got, _ = jgan.train_step(gan, parts, batch, key())
+  games.assert_close(got, wanted)
+  assert jgan.sharding.specs(got) == jgan.sharding.specs(parts)
 
 
 def divided(tree, n):
