@@ -52,13 +52,9 @@ def tune() -> None:
   _choose_flags()
 
 
-def compiler_options(rematerialize: bool) -> dict[str, str]:
-  """What a step is compiled with.
-
-  Args:
-    rematerialize: activations are computed again.
-  """
-  if rematerialize and jax.default_backend() == 'cpu':
+def compiler_options() -> dict[str, str]:
+  """What a step is compiled with: on CPUs, so that XLA keeps its barriers."""
+  if jax.default_backend() == 'cpu':
     return jgan.rematerialization.COMPILER_OPTIONS
   return {}
 

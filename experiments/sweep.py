@@ -215,7 +215,7 @@ def program_of(
   runs, tasks, _ = zip(*members.values(), strict=True)
   gans = [task.gan for task in tasks]
   keys = [processes.local(task.key) for task in tasks]
-  options = runtime.compiler_options(runs[0].config.rematerialize)
+  options = runtime.compiler_options()
   program = ensemble.written_out(gans, keys, jax.devices(), options)
   if not (jax.default_backend() != 'cpu' if mapped is None else mapped):
     return program

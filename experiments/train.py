@@ -266,7 +266,7 @@ def train(run: configs.Run) -> jgan.TrainState:
       range(start, config.steps),
       dispatched(config),
     )
-    options = runtime.compiler_options(config.rematerialize)
+    options = runtime.compiler_options()
     program = step_programs(task.gan, task.state, task.key, batches, options)
     describe(run, task, start, program)
     evaluate = config.evaluate_every and evaluator(run, task, log, stack)

@@ -193,14 +193,23 @@ def _conv_to_kernel(form, x, y):
     (before, taps - 1 + spread - size - before)
     for (before, _), size, taps, spread in _axes(form, y)
   ]
-  return lax.conv_general_dilated(
-    x,
-    y,
-    (1, 1),
-    padding,
-    rhs_dilation=form.strides,
-    dimension_numbers=('CHWN', 'IHWO', 'HWNC'),
-  )
+
+  def correlate(x, y):
+    return lax.conv_general_dilated(
+      x,
+      y,
+      (1, 1),
+      padding,
+      rhs_dilation=form.strides,
+      dimension_numbers=('CHWN', 'IHWO', 'HWNC'),
+    )
+
+  # A CPU turns both to other layouts, and slowly where it computes what was
+  # before as it does so.
+  def apart(x, y):
+    return correlate(lax.optimization_barrier(x), lax.optimization_barrier(y))
+
+  return lax.platform_dependent(x, y, cpu=apart, default=correlate)
 
 
 def _axes(form, y):
@@ -274,7 +283,8 @@ def conv_transpose(
     padding.append((before, size - stride - before))
   grown = tuple(n * s for n, s in zip(sizes, strides, strict=True))
   form = _Form(tuple(strides), tuple(padding), grown, taps)
-  kernel = kernel[::-1, ::-1].swapaxes(-1, -2)
+  # Reversed last, as `_conv_to_input` does first: XLA drops the two.
+  kernel = kernel.swapaxes(-1, -2)[::-1, ::-1]
   return _conv_to_input(form, _varying_as(x, kernel), _varying_as(kernel, x))
 
 

@@ -151,6 +151,9 @@ def update(
     objective, sharding.varying(params, axis_name), batch, key
   )
   grads = sharding.mean(grads, axis_name)
+  # Made once: each of an optimizer's loops would turn and reverse those of
+  # convolutions again.
+  grads = jax.tree.map(lax.optimization_barrier, grads)
   with jax.named_scope('optimizer'):
     updates, opt_state = player.optimizer.update(
       grads, state.opt_state[player.name], params

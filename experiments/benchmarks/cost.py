@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jgan
+from experiments import runtime
 from experiments.benchmarks import flops
 
 BASE = {'batch': 64, 'resolution': 32, 'width': 32}
@@ -128,7 +129,7 @@ def _row(limits, size, turns):
   step = jax.jit(jgan.train_step, static_argnames=('gan', 'moves'))
   compiled = step.lower(
     gan, state, example, key, moves=jgan.moves(gan, 0)
-  ).compile()
+  ).compile(runtime.compiler_options())
   seconds = best(compiled, (state, example, key), turns, np.median)
   told = compiled.cost_analysis()
   least = limits.seconds(told['flops'], told['bytes accessed'])

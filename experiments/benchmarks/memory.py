@@ -119,7 +119,7 @@ def measured(
   program = (
     jax.jit(functools.partial(jgan.train_step, gan, moves=moves))
     .lower(state, batch, key)
-    .compile(runtime.compiler_options(rematerialize=True))
+    .compile(runtime.compiler_options())
   )
   return (
     program.memory_analysis().temp_size_in_bytes,

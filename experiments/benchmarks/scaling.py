@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 import jgan
-from experiments import data
+from experiments import data, runtime
 from experiments.benchmarks.turns import in_turns, ratio
 
 FAKE = 8  # devices of a CPU; to be set before jax starts any
@@ -120,7 +120,9 @@ def way(devices: Sequence[jax.Device]) -> Way:
   total = jax.jit(lambda x: x.sum(0), out_shardings=everywhere)
   return Way(
     len(devices),
-    jax.jit(step, out_shardings=everywhere).lower(state, batch, key).compile(),
+    jax.jit(step, out_shardings=everywhere)
+    .lower(state, batch, key)
+    .compile(runtime.compiler_options()),
     state,
     batch,
     key,

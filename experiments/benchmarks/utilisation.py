@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 import jgan
+from experiments import runtime
 from experiments.benchmarks import cost, fewest, flops
 from experiments.errors import UserError
 
@@ -186,7 +187,9 @@ def mean_step(
 
 def _program(gan, state, batch, key, moves):
   step = jax.jit(jgan.train_step, static_argnames=('gan', 'moves'))
-  return step.lower(gan, state, batch, key, moves=moves).compile()
+  return step.lower(gan, state, batch, key, moves=moves).compile(
+    runtime.compiler_options()
+  )
 
 
 def needed(

@@ -13,7 +13,7 @@ import optax
 import torch
 
 import jgan
-from experiments import dispatch
+from experiments import dispatch, runtime
 from experiments.benchmarks.pytorch import device as devices
 from experiments.benchmarks.pytorch import parity
 from experiments.benchmarks.pytorch.game import (
@@ -100,7 +100,8 @@ def programs(
 
   @functools.cache
   def program(moves):
-    return jitted.lower(state, batch, key, moves=moves).compile()
+    lowered = jitted.lower(state, batch, key, moves=moves)
+    return lowered.compile(runtime.compiler_options())
 
   return program
 
@@ -144,7 +145,11 @@ def dispatched_turn(
       gan, state, lambda _: batch, key, count=count, moves=cycle
     )
 
-  jitted = jax.jit(several, donate_argnames='state')
+  jitted = jax.jit(
+    several,
+    donate_argnames='state',
+    compiler_options=runtime.compiler_options(),
+  )
   state = jax.tree.map(jnp.copy, state)
 
   def turn(steps):
