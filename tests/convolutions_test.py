@@ -186,6 +186,25 @@ def doubled(x, kernel):
   return conv_transpose(x, kernel.repeat(2, 2), (2, 2))
 
 
+def test_on_a_cpu_and_nowhere_else_barriers_are_around_kernel_gradients():
+  x, kernel = grouped_operands()
+
+  def program(platform):
+    slope = jax.grad(lambda kernel: halved(x, kernel).sum())
+    traced = jax.jit(slope).trace(kernel)
+    return traced.lower(lowering_platforms=(platform,)).as_text()
+
+  assert program('cpu').count('optimization_barrier') == 2
+  assert 'optimization_barrier' not in program('cuda')
+
+
+def test_the_kernel_of_a_transposed_convolution_is_used_as_it_is():
+  x, kernel = grouped_operands()
+  program = jax.jit(doubled).lower(x, kernel).compile().as_text()
+  assert ' convolution(' in program
+  assert ' reverse(' not in program
+
+
 @pytest.mark.parametrize('conv', [two_groups, halved, doubled])
 @pytest.mark.parametrize('check', [True, False])
 def test_over_devices_gradients_of_pictures_are_those_of_one(conv, check):

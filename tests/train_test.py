@@ -249,6 +249,20 @@ def test_flops_per_device_shrink_with_devices():
   assert flops(4) <= 1.02 / 4 * flops(1)
 
 
+def test_optimizers_do_not_turn_gradients_again():
+  gan = jgan.models.dcgan(16, width=8)
+  batch = {'image': jnp.zeros((4, 16, 16, 1))}
+  state = jgan.init(gan, key(), batch)
+  program = jgan.train_step.lower(
+    gan, state, batch, key(), moves=jgan.moves(gan, 0)
+  ).compile(jgan.rematerialization.COMPILER_OPTIONS)
+  loops = [x for x in program.as_text().split('\n\n') if '/optimizer/' in x]
+  turned = re.compile(r' (reverse|transpose)\(')
+  fused = [x for x in loops if not x.startswith('ENTRY')]
+  assert len(fused) > 1
+  assert not [x for x in fused if turned.search(x)]
+
+
 def test_the_generator_plays_once_for_two_moves():
   gan = jgan.models.dcgan(16, width=8)
   batch = {'image': jnp.zeros((4, 16, 16, 1))}
