@@ -204,8 +204,8 @@ def _conv_to_kernel(form, x, y):
       dimension_numbers=('CHWN', 'IHWO', 'HWNC'),
     )
 
-  # A CPU turns both to other layouts, and slowly where it computes what was
-  # before as it does so.
+  # A CPU first turns both to other layouts: several times slower in one loop
+  # with what makes them.
   def apart(x, y):
     return correlate(lax.optimization_barrier(x), lax.optimization_barrier(y))
 

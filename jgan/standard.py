@@ -158,7 +158,7 @@ def standard_gan(
     joint: reals and fakes pass the discriminator in one call, which is quicker
       for perceptrons on CPUs. Where it keeps batch statistics they are of both,
       in both players' moves; where not, the generator's move makes two calls,
-      of which the compiler drops the reals' if the loss does not read it.
+      of which the compiler drops the reals' if the loss does not read them.
     axis_name: under pmap and shard_map, gather the logits of all devices, so
       that losses that compare examples (`losses.relativistic_average`) see the
       whole batch. `auxiliary` sees its device's part.
