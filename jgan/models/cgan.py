@@ -177,5 +177,5 @@ def cgan(
     latent=latents.uniform(latent_dim, -bound, bound),
     penalty=penalty,
     ema_decay=ema_decay,
-    joint=penalty is None,  # with one, its call for the reals serves both
+    joint=penalty is None,  # a penalty at the reals shares their own call
   )
