@@ -15,8 +15,7 @@ import numpy as np
 import scipy
 
 import jgan
-from experiments import config as base
-from experiments import data, extractors, modality, scoring, video
+from experiments import data, extractors, modality, own_data, scoring, video
 from experiments.sampler import Sampler
 from jgan import metrics
 
@@ -26,7 +25,7 @@ FEWEST = 2  # for a kernel distance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.OfFolders):
+class Config(own_data.OfFolders):
   """The numbers worth changing."""
 
   steps: int = 20_000
@@ -77,7 +76,7 @@ def make_data(config: Config) -> data.Source:
 
 @functools.lru_cache(maxsize=1)  # each score in a training asks for them
 def _read(path, contents, *form):
-  base.check_contents([path], contents)
+  own_data.check_contents([path], contents)
   return data.clips(path, *form)
 
 

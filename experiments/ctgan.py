@@ -19,8 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 import jgan
-from experiments import config as base
-from experiments import data, privacy, table_scores, tabular
+from experiments import data, own_data, privacy, table_scores, tabular
 from experiments.data import row_sampling, tables
 from experiments.data.csv_files import Table
 from experiments.modality import Modality
@@ -40,7 +39,7 @@ _LEAST_SEED = 1_000_000  # of a private run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.OfFile):
+class Config(own_data.OfFile):
   """The numbers worth changing; a docstring is help also where overridden."""
 
   steps: int = 15_600
@@ -112,7 +111,7 @@ class Config(base.OfFile):
     """
     if not self.path:
       raise ValueError('give --path=FILE, a CSV file whose first line is names')
-    base.check_file(self.path, self.sha256)
+    own_data.check_file(self.path, self.sha256)
     return data.read_csv(self.path, self.names)
 
   @property

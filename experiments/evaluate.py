@@ -21,7 +21,7 @@ import numpy as np
 import tyro
 
 from experiments import config as configs
-from experiments import data, pictures, runtime, sample, train
+from experiments import data, own_data, pictures, runtime, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
 from experiments.files import write_json
@@ -221,7 +221,7 @@ def unseen(
 ) -> Pictures:
   """The held-out pictures; a folder as the run reads its own, if it has one."""
   path = Path(arguments.held_out).expanduser()
-  own = run is not None and isinstance(run.config, configs.OfFolders)
+  own = run is not None and isinstance(run.config, own_data.OfFolders)
   if not own or not path.is_dir() or (path / configs.FILE).is_file():
     return load(arguments.held_out, arguments, sides)
   config = dataclasses.replace(run.config, path=str(path), contents='')

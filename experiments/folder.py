@@ -14,13 +14,12 @@ import numpy as np
 import tyro
 
 import jgan
-from experiments import config as base
-from experiments import data, dcgan
+from experiments import data, dcgan, own_data
 from jgan import augment as augments
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(dcgan.Config, base.OfFolders):
+class Config(dcgan.Config, own_data.OfFolders):
   """The numbers worth changing."""
 
   path: str = ''
@@ -52,7 +51,7 @@ def make_gan(config: Config) -> jgan.GAN:
 
 
 def make_data(config: Config) -> data.Source:
-  base.check_contents(config.folders, config.contents)
+  own_data.check_contents(config.folders, config.contents)
   source, names = data.folder(config.path, config.resolution, config.channels)
   if config.num_classes not in (0, len(names)):
     raise ValueError(

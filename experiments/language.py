@@ -26,8 +26,7 @@ from typing import Any
 import numpy as np
 
 import jgan
-from experiments import config as base
-from experiments import data, plots
+from experiments import data, own_data, plots
 from experiments.modality import Modality, Shown
 from experiments.sampler import Sampler
 from experiments.scoring import Report, Score
@@ -47,7 +46,7 @@ _SHOWN = 40  # texts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(base.OfFile):
+class Config(own_data.OfFile):
   """The numbers of every game of texts."""
 
   steps: int = 3000
@@ -109,7 +108,7 @@ def corpus(config: Config) -> data.Corpus:
 
 @functools.lru_cache(maxsize=1)
 def _read(path, sha256, words, length, vocabulary):
-  base.check_file(path, sha256)
+  own_data.check_file(path, sha256)
   return data.read_texts(path, words=words, length=length, most=vocabulary)
 
 

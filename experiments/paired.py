@@ -19,8 +19,7 @@ import dataclasses
 import functools
 
 import jgan
-from experiments import config as base
-from experiments import data, pix2pix, translation
+from experiments import data, own_data, pix2pix, translation
 from experiments.modality import Modality
 
 LOWER_IS_BETTER = pix2pix.LOWER_IS_BETTER
@@ -29,7 +28,7 @@ score = pix2pix.score
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(pix2pix.Config, base.OfFolders):
+class Config(pix2pix.Config, own_data.OfFolders):
   """The numbers worth changing."""
 
   FOLDERS = ('path', 'held_out')
@@ -93,7 +92,7 @@ def _parts(config):
 
 @functools.lru_cache(maxsize=1)  # each grid of samples asks for them
 def _read(folders, contents, *form):
-  base.check_contents(folders, contents)
+  own_data.check_contents(folders, contents)
   pairs, *held_out = (
     data.paired_folder(path, *form) for path in folders if path
   )

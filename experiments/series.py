@@ -25,8 +25,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 import jgan
-from experiments import config as base
-from experiments import data, plots
+from experiments import data, own_data, plots
 from experiments.modality import Modality, Shown
 from experiments.sampler import Sampler
 from experiments.scoring import Report, Score
@@ -48,7 +47,7 @@ _POINTS = 1000  # of each kind in the pictures of points, as in the paper's code
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Data(base.OfFile):
+class Data(own_data.OfFile):
   """What every experiment on time series has."""
 
   best_by: str = 'discriminative_score'
@@ -135,7 +134,7 @@ def read(config: Data) -> data.Numbers:
 
 @functools.lru_cache(maxsize=1)
 def _read(path, sha256, columns):
-  base.check_file(path, sha256)
+  own_data.check_file(path, sha256)
   return data.read_numbers(path, columns)
 
 

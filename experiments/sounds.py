@@ -19,8 +19,7 @@ import jax
 import numpy as np
 
 import jgan
-from experiments import config as base
-from experiments import data, sound, wavegan
+from experiments import data, own_data, sound, wavegan
 from experiments.modality import Modality
 from experiments.sampler import Sampler
 from experiments.scoring import Report
@@ -35,7 +34,7 @@ _CHUNK = 100  # clips whose features are taken at a time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(wavegan.Config, base.OfFolders):
+class Config(wavegan.Config, own_data.OfFolders):
   """The numbers worth changing."""
 
   rate: int = 16_000  # samples a second
@@ -66,7 +65,7 @@ def make_data(config: Config) -> data.Source:
 
 @functools.lru_cache(maxsize=1)  # each score in a training asks for them
 def _read(path, contents, *form):
-  base.check_contents([path], contents)
+  own_data.check_contents([path], contents)
   return data.wavs(path, *form)
 
 

@@ -60,6 +60,7 @@ from experiments import (
   names_seqgan,
   openmoji_pix2pix,
   oracle_seqgan,
+  own_data,
   paired,
   processes,
   runtime,
@@ -168,7 +169,7 @@ class Task(NamedTuple):
 
 def build(run: configs.Run) -> Task:
   """Makes the GAN and its data. UserError: they cannot be, or do not fit."""
-  configs.check_apart(run)
+  own_data.check_apart(run)
   experiment, config = EXPERIMENTS[run.name], run.config
   mesh = jgan.sharding.data_mesh(jax.devices())
   if config.batch_size % mesh.size:

@@ -23,8 +23,14 @@ import functools
 import numpy as np
 
 import jgan
-from experiments import config as base
-from experiments import cyclegan, data, extractors, scoring, translation
+from experiments import (
+  cyclegan,
+  data,
+  extractors,
+  own_data,
+  scoring,
+  translation,
+)
 from experiments.modality import Modality
 from experiments.sampler import Sampler
 from experiments.scoring import Score
@@ -39,7 +45,7 @@ HIGHER_IS_BETTER = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(cyclegan.Config, base.OfFolders):
+class Config(cyclegan.Config, own_data.OfFolders):
   """The numbers worth changing."""
 
   FOLDERS = ('x', 'held_out_x', 'y', 'held_out_y')
@@ -148,7 +154,7 @@ def _domains(config):
 
 @functools.lru_cache(maxsize=1)  # each grid of samples asks for them
 def _read(folders, contents, resolution, channels):
-  base.check_contents(folders, contents)
+  own_data.check_contents(folders, contents)
 
   def pictures(path, channels):
     source = data.folder(path, resolution, channels)[0]

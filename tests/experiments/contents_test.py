@@ -13,6 +13,7 @@ from experiments import (
   clips,
   evaluate,
   folder,
+  own_data,
   paired,
   sample,
   sounds,
@@ -171,7 +172,7 @@ def test_a_workdir_among_the_data_is_refused(run, capsys):
     told = refused(train.main, words, capsys)
     assert 'samples of the run would be taken for its data' in told
   assert not (data / 'cat' / 'run').exists()
-  configs.check_apart(parse(flags(run, f'--workdir={data / ".run"}')))
+  own_data.check_apart(parse(flags(run, f'--workdir={data / ".run"}')))
 
 
 def test_a_run_is_not_scored_with_other_data_and_is_sampled(run, capsys):
