@@ -158,7 +158,9 @@ def _association(a, b):
 
 def _correlation(a, b):
   both = ~(np.isnan(a) | np.isnan(b))
-  a, b = (x[both] - x[both].mean() if both.any() else x[both] for x in (a, b))
+  if not both.any():
+    return 0.0
+  a, b = (_about_mean(x[both]) for x in (a, b))
   scale = np.sqrt((a**2).sum() * (b**2).sum())
   return float((a * b).sum() / scale) if scale > 0 else 0.0
 
@@ -167,8 +169,7 @@ def _correlation_ratio(codes, numbers):
   there = ~np.isnan(numbers)
   if not there.any():
     return 0.0
-  codes, numbers = codes[there], numbers[there]
-  numbers = numbers - numbers.mean()
+  codes, numbers = codes[there], _about_mean(numbers[there])
   total = (numbers**2).sum()
   counts = np.bincount(codes)
   sums = np.bincount(codes, numbers)
@@ -190,13 +191,21 @@ def _cramers_v(a, b):
 def _scaled(column, known):
   """Numbers in deviations, and whether they are missing where some are."""
   present = known[~np.isnan(known)]
-  mean, scale = (present.mean(), present.std()) if len(present) else (0.0, 0.0)
+  mean, scale = 0.0, 0.0
+  if len(present):
+    mean, scale = present.mean(), _about_mean(present).std()
   missing = np.isnan(column)
   scaled = np.where(missing, 0, column - mean) / (scale or 1.0)
   parts = [scaled[:, None]]
   if len(present) < len(known):
     parts.append(missing[:, None].astype(np.float64))
   return parts
+
+
+def _about_mean(numbers):
+  """Numbers less their mean; of a constant 0, though its mean is rounded."""
+  shifted = numbers - numbers[0]
+  return shifted - shifted.mean()
 
 
 def _codes(column):

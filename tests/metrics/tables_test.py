@@ -82,6 +82,17 @@ def test_associations_of_what_follows_or_is_constant():
   assert steps[0, 1] == pytest.approx(1)
 
 
+@pytest.mark.parametrize('n', [7, 100, 1000])
+def test_a_constant_whose_mean_is_rounded_tells_nothing(n):
+  tenths, year = np.full(n, 0.1), np.full(n, 2015.3)
+  single = np.full(n, 2015.3, np.float32)
+  parity = np.arange(n) % 2
+  got = associations([tenths, year, single, parity])
+  np.testing.assert_array_equal(got, np.eye(4))
+  points = record_features([np.array([0.1, 1.1])], [tenths])
+  np.testing.assert_allclose(points, [[0.0], [1.0]], atol=1e-7)
+
+
 def test_associations_are_over_the_rows_that_have_both():
   number = np.array([1.0, 2.0, 3.0, 4.0, NAN])
   other = np.array([2.0, 1.0, 4.0, NAN, 7.0])
