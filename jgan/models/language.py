@@ -165,11 +165,13 @@ def completed(
     tokens: of which each text keeps the first.
     given: how many: 0 for texts of the model alone.
     temperature: by which logits are divided, for all or for each text; below 1
-      texts are better and less varied.
+      texts are better and less varied, and of 0 the likeliest token is taken.
 
   Returns:
     Tokens, int32.
   """
+  # At 0 a quotient would be no number; far below this all are as at 0.
+  temperature = jnp.maximum(temperature, 1e-6)
   rows = jnp.broadcast_to(temperature, given.shape)[:, None]
 
   def choose(position, logits):

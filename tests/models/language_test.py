@@ -91,12 +91,12 @@ def test_what_is_given_stays(variables, complete):
 
 
 def test_a_low_temperature_takes_the_likeliest(variables, complete):
-  blank, none = jnp.zeros((4, T), jnp.int32), jnp.zeros(4, jnp.int32)
-  cold = jnp.array([1e-6, 1e-6, 1e-6, 1e6])
-  made = np.array(complete(variables, keys(4), blank, none, cold))
+  blank, none = jnp.zeros((6, T), jnp.int32), jnp.zeros(6, jnp.int32)
+  cold = jnp.array([1e-6, 1e-6, 1e-6, 0, 1e-30, 1e6])
+  made = np.array(complete(variables, keys(6), blank, none, cold))
   logits = np.array(MODEL.apply(variables, jnp.asarray(made)))
-  assert (made[:3] == logits[:3].argmax(-1)).all()
-  assert (made[:3] == made[0]).all()
+  assert (made[:5] == logits[:5].argmax(-1)).all()
+  assert (made[:5] == made[0]).all()
 
 
 @pytest.mark.parametrize('size', [2, 7, 50])
