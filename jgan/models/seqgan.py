@@ -14,18 +14,19 @@ The phases are predicates of the step. 'likelihood' and 'generator' are moves of
 one player and share an optimizer, whose rate may change from one to the other.
 
 Differences: from Q its mean over the batch is taken, which leaves the direction
-of the expected gradient and lowers its variance. Texts are completed by the
-generator as it is, as the paper's algorithm has it; the authors' code takes an
-average of it, of decay .8. The generator's gradient is a mean over texts and
-unbounded; theirs, in the game a sum, is cut to a norm of 5 in both phases, and
-their Adam begins anew in the game. The embeddings of both start from N(0, .1),
-where their discriminator's are uniform in [-1, 1); all else starts as flax's
-layers do, and the first token is told from a learned vector. One logit and its
-logistic function stand for their two and their softmax, and the sum of the mean
-losses on reals and on samples for the mean of all: together these leave `l2`
-its weight. A move of the discriminator sees a batch of reals and one of
-samples, drawn anew in every step, where theirs sees one batch of both, and each
-of 10,000 samples three times.
+of the expected gradient and lowers its variance (of a single text nothing would
+be left, and Q stays as it is). Texts are completed by the generator as it is,
+as the paper's algorithm has it; the authors' code takes an average of it, of
+decay .8. The generator's gradient is a mean over texts and unbounded; theirs,
+in the game a sum, is cut to a norm of 5 in both phases, and their Adam begins
+anew in the game. The embeddings of both start from N(0, .1), where their
+discriminator's are uniform in [-1, 1); all else starts as flax's layers do, and
+the first token is told from a learned vector. One logit and its logistic
+function stand for their two and their softmax, and the sum of the mean losses
+on reals and on samples for the mean of all: together these leave `l2` its
+weight. A move of the discriminator sees a batch of reals and one of samples,
+drawn anew in every step, where theirs sees one batch of both, and each of
+10,000 samples three times.
 """
 
 import dataclasses
@@ -191,12 +192,18 @@ class _Game(TextGame):
   ) -> LossOutput:
     tokens = self.sample(variables, batch, key)
     values = lax.stop_gradient(self.values(variables, tokens, batch, key))
-    mean = sharding.mean(values.mean(0), self.axis_name)
     told = log_likelihood(self.generator, variables['generator'], tokens)
-    gain = (told * (values - mean[None])).sum(1).mean()
+    gain = (told * self._advantages(values)).sum(1).mean()
     reward = values[:, -1].mean()
     loss = lax.stop_gradient(gain - reward) - gain  # minus the reward
     return LossOutput(loss, {}, {'entropy': -told.sum(1).mean()})
+
+  def _advantages(self, values):
+    """Values less their mean, where there are several to have one."""
+    devices = 1 if self.axis_name is None else lax.psum(1, self.axis_name)
+    if len(values) * devices == 1:
+      return values
+    return values - sharding.mean(values.mean(0), self.axis_name)[None]
 
   def values(
     self,

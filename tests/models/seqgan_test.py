@@ -155,6 +155,33 @@ def test_the_gradient_is_that_of_the_expected_reward(state):
   assert float(error) < 0.15 * float(optax.tree.norm(expected))
 
 
+def test_a_text_alone_teaches_by_its_own_value(state):
+  gan, key = game(), jax.random.key(1)
+  one = jax.tree.map(lambda x: x[:1], BATCH)
+  played = inner(gan)
+  tokens = played.sample(state.variables, one, key)
+  values = played.values(state.variables, tokens, one, key)
+
+  def gain(variables):
+    told = language.log_likelihood(played.generator, variables, tokens)
+    return -(told * values).sum()
+
+  own = state.variables['generator']
+  expected = jax.grad(gain)(own)['params']
+  got = jax.grad(
+    lambda params: (
+      played.generator_loss(
+        {**state.variables, 'generator': {'params': params}},
+        one,
+        key,
+        jnp.int32(0),
+      ).loss
+    )
+  )(own['params'])
+  games.assert_close(got, expected, 1e-5)
+  assert float(optax.tree.norm(got)) > 1e-3
+
+
 def test_a_move_over_devices_is_that_of_one(state):
   mesh = jgan.sharding.data_mesh(jax.devices()[:2])
   sgd = optax.sgd(0.1)  # Adam turns rounding into moves
