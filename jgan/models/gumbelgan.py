@@ -77,6 +77,7 @@ def gumbelgan(
   discriminator_learning_rate: float = 1e-4,
   ema_decay: float | None = None,
   dtype: DTypeLike = jnp.float32,
+  axis_name: str | None = None,
 ) -> GAN:
   """A GAN of text through straight-through Gumbel-softmax.
 
@@ -100,6 +101,7 @@ def gumbelgan(
     discriminator_learning_rate: Adam's.
     ema_decay: of the averaged generator; None keeps none, as the paper.
     dtype: of the computation.
+    axis_name: under pmap and shard_map, the axis over the devices.
 
   Returns:
     A `GAN` with players 'generator' and 'discriminator', whose samples are
@@ -122,6 +124,7 @@ def gumbelgan(
     ),
     length=length,
     loss=loss,
+    axis_name=axis_name,
     inverse_temperature=inverse_temperature,
   )
   return text_gan(

@@ -305,6 +305,7 @@ class TextGame:
     loss: of both players.
     l2: weight, in the discriminator's loss, of half the squares of its last
       layer.
+    axis_name: under pmap and shard_map, the axis over the devices.
   """
 
   who: str
@@ -313,6 +314,7 @@ class TextGame:
   length: int
   loss: AdversarialLoss
   l2: float = 0.0
+  axis_name: str | None = None
 
   def init(self, key: PRNGKeyArray, batch: Batch) -> dict[str, Variables]:
     tokens = self.real(batch)
@@ -364,17 +366,21 @@ class TextGame:
     fake: Int[Array, 'n t'] | Float[Array, 'n t v'],
     batch: Batch,
     key: PRNGKeyArray,
-  ) -> tuple[Float[Array, 'n'], Float[Array, 'n']]:
-    """Logits of the batch's texts and of others, with features dropped."""
+  ) -> tuple[Float[Array, 'every'], Float[Array, 'every']]:
+    """Logits of the batch's texts and of others, with features dropped.
+
+    Of those of all devices: some losses compare examples.
+    """
 
     def logits(tokens, use):
       key_of_use = sharding.batch_key(jax.random.fold_in(key, use), batch)
-      return self.discriminator.apply(
+      told = self.discriminator.apply(
         variables['discriminator'],
         tokens,
         train=True,
         rngs={'dropout': key_of_use},
       )
+      return sharding.gathered(told, self.axis_name)
 
     return logits(self.real(batch), _REAL), logits(fake, _FAKE)
 

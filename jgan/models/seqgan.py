@@ -181,7 +181,6 @@ class _Game(TextGame):
   """With the loss of a generator that is rewarded."""
 
   rollouts: int
-  axis_name: str | None
 
   def generator_loss(
     self,

@@ -1,5 +1,7 @@
 """The GAN of one-hot draws: its schedule, its phases, and that it learns."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,6 +65,28 @@ def test_it_learns_a_text_from_the_game_alone():
   before, after = np.median(jax.jit(jax.vmap(play))(keys), 0)
   assert before < 0.5
   assert after > 0.8
+
+
+def test_losses_that_compare_examples_see_those_of_all_devices():
+  tokens = np.random.default_rng(0).integers(0, V, (8, T), np.int32)
+  batch = {'tokens': jnp.asarray(tokens), 'index': jnp.arange(8)}
+  options = {'loss': jgan.losses.relativistic_average, 'dropout': 0.0}
+  state = jgan.init(game(**options), jax.random.key(0), batch)
+  # Far from where they start, so that the means of the halves differ.
+  variables = jax.tree.map(lambda x: 5 * x, state.variables)
+
+  def told(players, batch):
+    arguments = variables, batch, jax.random.key(1), jnp.int32(0)
+    return {player.name: player.loss(*arguments).loss for player in players}
+
+  whole = told(game(**options).players, batch)
+  apart = jax.pmap(
+    functools.partial(told, game(**options, axis_name='batch').players),
+    'batch',
+    devices=jax.devices()[:2],
+  )(jax.tree.map(lambda x: x.reshape(2, 4, *x.shape[1:]), batch))
+  for name, losses in apart.items():
+    np.testing.assert_allclose(losses, float(whole[name]), rtol=1e-5)
 
 
 def test_mistakes_are_named():
