@@ -17,11 +17,12 @@ Differences: the image generator is that of `jgan.models.dcgan`; both
 discriminators end in one logit for a frame or a clip, where the authors' code
 has patches of frames by default, and of clips as an option; that of clips pads
 time and halves it from its second layer on, where theirs, unpadded and of
-stride 1 in time, needs 16 frames (13 with patches). Convolutions start from
-N(0, .02), theirs as PyTorch's do. Categories are not drawn but are the data's
-labels, known to all three players (to the discriminators by projection, Miyato
-and Koyama, 2018), where the paper has the video discriminator guess an action
-and the generator make it legible. The stills are of the clips that the video
+stride 1 in time, needs 16 frames (13 with patches). None of their layers has a
+bias, here the first and the last have. Convolutions start from N(0, .02),
+theirs as PyTorch's do. Categories are not drawn but are the data's labels,
+known to all three players (to the discriminators by projection, Miyato and
+Koyama, 2018), where the paper has the video discriminator guess an action and
+the generator make it legible. The stills are of the clips that the video
 discriminator sees, where the authors draw others, and there is none of their
 weight decay of 1e-5. Clips are as long as those of the batch; to train on parts
 of longer ones, cut them in the data. `stills`, `frame_noise` and
