@@ -193,13 +193,17 @@ def test_over_devices():
   games.assert_close(mapped(start(), split, jax.random.key(1)), expected, 1e-5)
 
 
-PICTURES = jax.ShapeDtypeStruct((16, 16, 16, 3), jnp.float32)
+def pictures(count):
+  return jax.ShapeDtypeStruct((count, 16, 16, 3), jnp.float32)
+
+
+# The share of the whole that is left; before jaxlib 0.10 XLA kept more.
 SMALLER = {
-  'dcgan': (lambda: dcgan(16, 3, width=16), {'image': PICTURES}, 0.85),
+  'dcgan': (lambda: dcgan(16, 3, width=16), {'image': pictures(64)}, 0.85),
   'cyclegan': (
     lambda: cyclegan(blocks=2, width=8, discriminator_width=8, layers=1),
-    {'x': PICTURES, 'y': PICTURES},
-    0.5,
+    {'x': pictures(16), 'y': pictures(16)},
+    0.5 if jax.__version_info__ >= (0, 10) else 0.75,
   ),
 }
 
