@@ -323,7 +323,7 @@ def _resampled(image: Image, matrix: Float[Array, '3 3']) -> Image:
   double = _both_axes(up, image)
   middle = jnp.array([h - 1, w - 1]) / 2
   rows, columns = (
-    (jnp.arange(2 * n + len(_SYM6) - 2) - _DELAY) / 2 - (n - 1) / 2
+    (jnp.arange(2 * n + len(_SYM6) - 2, dtype=float) - _DELAY) / 2 - (n - 1) / 2
     for n in (h, w)
   )
   rows, columns = jnp.meshgrid(rows, columns, indexing='ij')
@@ -336,7 +336,10 @@ def _resampled(image: Image, matrix: Float[Array, '3 3']) -> Image:
   read = jax.vmap(
     lambda plane: map_coordinates(plane, source, 1, mode='nearest'), 2, 2
   )
-  return _both_axes(down, read(double))
+  # Its weights are float32 and its result is of the dtype of the picture.
+  with jax.numpy_dtype_promotion('standard'):
+    moved = read(double)
+  return _both_axes(down, moved)
 
 
 def _reflected(place, size):
@@ -416,7 +419,9 @@ def _recoloured(image: Image, colour: Float[Array, '4 4']) -> Image:
     raise ValueError(
       f'ada: colours need 1 or 3 channels, got {image.shape[-1]}.'
     )
-  mixed = jnp.tensordot(image, linear.T, 1, precision='highest')
+  mixed = jnp.tensordot(
+    image.astype(linear.dtype), linear.T, 1, precision='highest'
+  )
   return (mixed + constant[None, None]).astype(image.dtype)
 
 
@@ -482,7 +487,7 @@ def _cutout(image, key, p, strengths):
   for axis in range(2):
     size = image.shape[axis]
     middle = draws.uniform(0.0, float(size))
-    place = jnp.arange(size) + 0.5
+    place = jnp.arange(size, dtype=float) + 0.5
     within = jnp.abs(place - middle) < size / 4
     cut &= within.reshape([-1 if i == axis else 1 for i in range(3)])
   return jnp.where(cut, 0, image)

@@ -63,7 +63,8 @@ class BatchNorm(nn.Module):
     scale = lax.rsqrt(used[1] + self.epsilon)
     if self.use_scale:
       scale *= self.param('scale', self.scale_init, channels)
-    y = (x - _channels_last(used[0], x)) * _channels_last(scale, x)
+    y = x.astype(jnp.float32) - _channels_last(used[0], x)
+    y *= _channels_last(scale, x)
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, channels)
       y += _channels_last(bias, x)

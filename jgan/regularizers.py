@@ -69,7 +69,8 @@ def lecam(
     Tseng et al., Regularizing Generative Adversarial Networks under Limited
     Data, 2021 (https://arxiv.org/abs/2104.03310).
   """
-  real, fake = real_logits - fake_mean, fake_logits - real_mean
+  real = real_logits.astype(jnp.float32) - fake_mean
+  fake = fake_logits.astype(jnp.float32) - real_mean
   return _mean_of_squares(real) + _mean_of_squares(fake)
 
 
@@ -88,7 +89,10 @@ def logit_means(decay: float = 0.99) -> Tracker:
     t = tracked['moves']
     keep = jnp.minimum(decay, (1 + t) / (10 + t))
     now = {'real_mean': real_logits.mean(), 'fake_mean': fake_logits.mean()}
-    averages = {k: keep * tracked[k] + (1 - keep) * x for k, x in now.items()}
+    averages = {
+      k: keep * tracked[k] + (1 - keep) * x.astype(jnp.float32)
+      for k, x in now.items()
+    }
     return {**averages, 'moves': t + 1}
 
   zero = jnp.zeros((), jnp.float32)

@@ -48,7 +48,7 @@ def ema_half_life(
     )
 
   def decay(step):
-    seen = (step + 1.0) * batch_size
+    seen = (jnp.asarray(step, float) + 1) * batch_size
     half_life = images
     if ramp_up is not None:
       half_life = jnp.minimum(images, ramp_up * seen)

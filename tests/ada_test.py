@@ -47,6 +47,21 @@ def test_identity_at_zero_to_the_last_bit():
   np.testing.assert_array_equal(same, images)
 
 
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_nothing_is_left_to_dtype_promotion(channels, dtype):
+  images = jnp.zeros((2, 8, 8, channels), dtype)
+  augment, tracker = ada.adaptive(ada.everything, batch_size=2)
+  with jax.numpy_dtype_promotion('strict'):
+    made = jax.eval_shape(
+      augment, images, jax.random.clone(KEYS)[:2], tracker.start
+    )
+    logits = jnp.zeros(2)
+    tracked = jax.eval_shape(tracker.update, tracker.start, logits, logits)
+  assert (made.shape, made.dtype) == (images.shape, dtype)
+  assert tracked == jax.eval_shape(lambda: tracker.start)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_each_happens_with_its_probability(name):

@@ -130,6 +130,15 @@ def test_batch_norm_in_bfloat16_has_float32_statistics():
   np.testing.assert_allclose(np.float32(y).std((0, 1)), 1, rtol=0.01)
 
 
+def test_batch_norm_in_bfloat16_needs_no_dtype_promotion():
+  norm, x = layers.BatchNorm(), jnp.zeros((4, 3), jnp.bfloat16)
+  with jax.numpy_dtype_promotion('strict'):
+    y, _ = jax.eval_shape(
+      lambda x: norm.init_with_output(jax.random.key(0), x, False), x
+    )
+  assert y.dtype == jnp.bfloat16
+
+
 @pytest.mark.parametrize('shape', [(3, 5, 6, 4), (2, 7, 4), (2, 3, 4, 2, 4)])
 @pytest.mark.parametrize(
   'options', [{}, {'use_scale': False}, {'use_bias': False}]

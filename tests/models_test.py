@@ -644,6 +644,24 @@ def test_bfloat16_computes_with_float32_params(trained):
   assert float(loss) == pytest.approx(float(trained.loss), rel=0.05, abs=0.01)
 
 
+@pytest.mark.parametrize(
+  'dtype', [jnp.float32, pytest.param(jnp.bfloat16, marks=pytest.mark.slow)]
+)
+def test_a_step_leaves_no_dtype_to_promotion(request, trained, dtype):
+  if dtype == jnp.bfloat16 and request.node.callspec.params['trained'] in LOOPS:
+    pytest.skip('cells of flax mix dtypes')
+  gan = trained.row.make(dtype=dtype)
+  # Adam of optax mixes them too.
+  sgd = [player._replace(optimizer=optax.sgd(0.1)) for player in gan.players]
+  gan, key = gan._replace(players=tuple(sgd)), jax.random.key(1)
+  with jax.numpy_dtype_promotion('strict'):
+    state = jax.eval_shape(partial(jgan.init, gan), key, trained.row.batch)
+    after, _ = jax.eval_shape(
+      partial(jgan.train_step, gan), state, trained.row.batch, key
+    )
+  assert after == state
+
+
 def test_checkpoint_round_trip(trained, tmp_path):
   with Checkpoints(tmp_path / 'checkpoints', keep=1) as checkpoints:
     checkpoints.save(STEPS, trained.states[-1])

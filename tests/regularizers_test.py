@@ -55,3 +55,13 @@ def test_lecams_term_is_the_discriminators_alone():
   of_generator, of_discriminator = term(*outputs, None, {}, tracked)
   np.testing.assert_array_equal(of_generator, np.zeros(4))
   np.testing.assert_array_equal(of_discriminator, np.full(4, 0.5 * 2))
+
+
+def test_bfloat16_logits_need_no_dtype_promotion():
+  logits = jnp.ones(4, jnp.bfloat16)
+  tracker = regularizers.logit_means()
+  with jax.numpy_dtype_promotion('strict'):
+    tracked = tracker.update(tracker.start, logits, -logits)
+    term = regularizers.lecam_term()
+    _, got = term({'logits': logits}, {'logits': -logits}, None, {}, tracked)
+  assert tracked['real_mean'].dtype == got.dtype == jnp.float32

@@ -1,5 +1,6 @@
 """Schedules against hand-computed values."""
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -22,6 +23,12 @@ def test_ramp_up_shortens_the_half_life_of_the_first_steps():
   assert float(decay(jnp.int32(19))) == pytest.approx(0.5**0.5, rel=1e-5)
   late = schedules.ema_half_life(1000, batch_size=10)
   assert float(decay(jnp.int32(2000))) == float(late(jnp.int32(2000)))
+
+
+def test_a_traced_step_needs_no_dtype_promotion():
+  decay = schedules.ema_half_life(1000, batch_size=10, ramp_up=0.1)
+  with jax.numpy_dtype_promotion('strict'):
+    assert float(decay(jnp.int32(19))) == float(decay(19))
 
 
 @pytest.mark.parametrize(
