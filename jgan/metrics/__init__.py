@@ -1,10 +1,11 @@
 """Scores: pure functions of features, probabilities or samples.
 
-Each takes numpy or jax arrays of any device and gives plain floats. The heavy
-parts (products of features) run on the device in float32 and in blocks, what is
-delicate on the host in float64; so a score is the same on any device to the
-tolerance that the tests state. They say nothing of where features come from:
-a score is only as good as the protocol that is written down beside it.
+Each takes numpy or jax arrays of any device, or lists of numbers, and gives
+plain floats. The heavy parts (products of features) run on the device in
+float32 and in blocks, what is delicate on the host in float64; so a score is
+the same on any device to the tolerance that the tests state. They say nothing
+of where features come from: a score is only as good as the protocol that is
+written down beside it.
 """
 
 from jgan.metrics.classes import per_class

@@ -69,7 +69,7 @@ def add_features(sums: MomentSums, features: Features) -> MomentSums:
   Returns:
     New sums, for the next batch or for `moments`.
   """
-  features = features.astype(jnp.float32)
+  features = jnp.asarray(features, jnp.float32)
   shift = jnp.where(sums.count == 0, features.mean(0), sums.shift)
   centred = features - shift[None]
   # Without `highest`, GPUs multiply in TF32 and TPUs in bfloat16.

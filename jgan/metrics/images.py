@@ -329,6 +329,7 @@ def perceptual_path_length(
     (https://arxiv.org/abs/1812.04948).
   """
   who = 'perceptual_path_length'
+  latents_a, latents_b, t = map(jnp.asarray, (latents_a, latents_b, t))
   if not latents_a.shape == latents_b.shape == (len(t), *latents_b.shape[1:]):
     raise ValueError(
       f'{who}: needs as many latents of one shape as positions t, got '

@@ -130,6 +130,7 @@ def _intervals(who, draw, score, arrays, resamples, seed, level) -> PyTree:
       f'{who}: needs arrays of two samples or more, got '
       f'{[len(array) for array in arrays]}.'
     )
+  arrays = [np.asarray(array) for array in arrays]
   rng = np.random.RandomState(seed)  # its stream is the same in every numpy
   scores = [
     score(*(array[draw(rng, len(array))] for array in arrays))

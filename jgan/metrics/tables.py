@@ -89,6 +89,7 @@ def associations(columns: Columns) -> Float[np.ndarray, 'c c']:
       f'{[len(x) for x in columns]}.'
     )
   _check_filled('associations', columns[0])
+  columns = [np.asarray(column) for column in columns]
   coded = [x if _is_number(x) else _codes(x) for x in columns]
   result = np.eye(len(columns))
   for i, j in combinations(range(len(columns)), 2):
@@ -140,6 +141,7 @@ def record_features(
   enough('record_features', 'reference', len(reference), 1, 'columns')
   parts = []
   for column, known in zip(columns, reference, strict=True):
+    column, known = np.asarray(column), np.asarray(known)
     if _is_number(known):
       parts.extend(_scaled(column, known))
     else:
