@@ -455,13 +455,18 @@ def one_hot(
   A label out of range, below 0 or from num_classes on, is all zeros.
 
   Raises:
-    ValueError: if there are no labels, or they are no integers.
+    ValueError: if there are no labels, they are no integers, or each is within
+      an axis of its own, as `[n, 1]`.
   """
-  if label is None or not jnp.issubdtype(jnp.result_type(label), jnp.integer):
+  if (
+    label is None
+    or not jnp.issubdtype(label.dtype, jnp.integer)
+    or label.shape[1:][-1:] == (1,)
+  ):
     got = 'none' if label is None else f'{label.dtype}{list(label.shape)}'
     raise ValueError(
       f"one_hot: with num_classes={num_classes} the batch needs a 'label', an "
-      f'integer for each example; got {got}.'
+      f'integer for each example, as [n]; got {got}.'
     )
   return jax.nn.one_hot(label, num_classes, dtype=dtype)
 

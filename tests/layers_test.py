@@ -537,6 +537,13 @@ def test_labels_that_are_no_integers_are_refused(label, monkeypatch):
     layers.one_hot(label, 3)
 
 
+def test_labels_with_an_axis_of_their_own_are_refused():
+  with pytest.raises(ValueError, match=r'as \[n\]; got int32\[4, 1\]'):
+    layers.one_hot(jnp.zeros((4, 1), jnp.int32), 3)
+  packed = layers.one_hot(jnp.zeros((4, 2), jnp.int32), 3)
+  assert packed.shape == (4, 2, 3)
+
+
 @pytest.mark.parametrize(
   'make', [nn.GRUCell, nn.OptimizedLSTMCell], ids=['gru', 'lstm']
 )
