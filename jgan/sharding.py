@@ -114,10 +114,20 @@ def with_index(batch: PyTree, axis_name: AxisName = None) -> PyTree:
 
   An index that the data pipeline supplied stays. Supply one where the batch
   is sharded: keys, and with them latents, inherit the sharding of the index.
+
+  Raises:
+    ValueError: if the index is not one integer for each example, or the batch
+      is none.
   """
   check_named(batch)
   n = batch_size(batch)
   if 'index' in batch:
+    index = batch['index']
+    if index.ndim != 1 or not jnp.issubdtype(index.dtype, jnp.integer):
+      raise ValueError(
+        "batch: 'index' needs integers [n], each example's number, such as "
+        f'jnp.arange({n}); got {index.dtype}{list(index.shape)}.'
+      )
     return batch
   index = jnp.arange(n, dtype=jnp.int32)
   if axis_name is not None:

@@ -66,6 +66,19 @@ def test_given_index_stays():
   assert sharding.with_index({**BARE, 'index': index})['index'] is index
 
 
+@pytest.mark.parametrize(
+  ('index', 'got'),
+  [
+    (jnp.arange(4.0), r'float32\[4\]'),
+    (jnp.zeros(4, bool), r'bool\[4\]'),
+    (np.zeros((4, 1), 'int32'), r'int32\[4, 1\]'),
+  ],
+)
+def test_an_index_that_numbers_no_examples_is_refused(index, got):
+  with pytest.raises(ValueError, match=r"'index' needs integers.*got " + got):
+    jgan.example_keys(jax.random.key(0), {'index': index})
+
+
 def test_missing_index_counts_over_the_devices():
   alone = sharding.with_index(BARE)['index']
   assert alone.dtype == jnp.int32
