@@ -128,11 +128,17 @@ def update(
     together), and the loss's own.
 
   Raises:
-    ValueError: if the loss returns no `LossOutput` of a scalar loss and scalar
-      metrics, a metric of a name that the step gives, or params, a collection
-      that its player does not have, or one of another structure, shape or
-      dtype; or if the player keeps an average and the state has none.
+    ValueError: if it is no player that moves; if the loss returns no
+      `LossOutput` of a scalar loss and scalar metrics, a metric of a name that
+      the step gives, or params, a collection that its player does not have, or
+      one of another structure, shape or dtype; or if the player keeps an
+      average and the state has none.
   """
+  if not isinstance(player, Player):
+    raise ValueError(
+      'update: needs a jgan.Player, such as gan.players[0], got a '
+      f'{type(player).__name__}.'
+    )
   batch = sharding.with_index(batch, axis_name)
   key = sharding.one_key(key)
   own = state.variables[player.name]

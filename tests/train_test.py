@@ -605,6 +605,13 @@ def test_several_keys_in_place_of_the_runs_are_refused(monkeypatch):
       call()
 
 
+@pytest.mark.parametrize('wrong', [lambda: 'generator', plain])
+def test_an_update_of_no_player_is_refused(wrong, monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  with pytest.raises(ValueError, match=r'update: needs a jgan.Player.*got a '):
+    jgan.update(wrong(), start(), games.batch(), key())
+
+
 def test_standing_statistics_need_a_batch():
   with pytest.raises(ValueError, match='needs one batch or more'):
     jgan.standing_statistics(plain(), start(), [], key())
