@@ -189,8 +189,8 @@ def dcgan(
       shorter one has 4 to 7 pixels. `batch['image']` is
       `[n, height, width, channels]` in [-1, 1].
     channels: 1 for grey, 3 for colour, or any other number.
-    num_classes: condition on `batch['label']`, integers below it; None plays
-      without labels.
+    num_classes: condition on `batch['label']`, integers from 0 on below it;
+      None plays without labels.
     loss: the game; the paper's is `losses.non_saturating`.
     latent_dim: entries of a latent, standard normal.
     width: channels at half of the resolution (the paper's 64-pixel networks

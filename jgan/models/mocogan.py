@@ -275,8 +275,8 @@ def mocogan(
     channels: of a frame.
     frames: of a sample whose motion is drawn; as many as one likes, since
       training makes clips as long as the batch's.
-    num_classes: condition on `batch['label']`, integers below it; None plays
-      without labels.
+    num_classes: condition on `batch['label']`, integers from 0 on below it;
+      None plays without labels.
     loss: the game against each discriminator; the paper's is
       `losses.non_saturating`.
     content_dim: entries of the latent that stays.

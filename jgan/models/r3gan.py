@@ -204,8 +204,8 @@ def r3gan(
       number of `widths` tells; `batch['image']` is `[n, resolution, resolution,
       channels]` in [-1, 1].
     channels: of the pictures.
-    num_classes: condition on `batch['label']`, integers below it; None plays
-      without labels.
+    num_classes: condition on `batch['label']`, integers from 0 on below it;
+      None plays without labels.
     widths: channels at 4x4, 8x8, ... up to the resolution, of both networks.
     blocks: residual blocks at each of these sizes.
     group: channels of each group of a grouped convolution; divides twice each

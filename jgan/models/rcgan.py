@@ -129,8 +129,8 @@ def rcgan(
     length: steps of a series; `batch['series']` is `[n, length, features]` in
       [0, 1].
     features: numbers in a step.
-    num_classes: condition on `batch['label']`, integers below it; None plays
-      without labels (RGAN).
+    num_classes: condition on `batch['label']`, integers from 0 on below it;
+      None plays without labels (RGAN).
     latent_dim: numbers of noise in a step, standard normal.
     generator_hidden: units of the generator's LSTM.
     discriminator_hidden: units of the discriminator's.

@@ -144,7 +144,7 @@ def sagan(
     resolution: height and width of the pictures, a power of two from 8 on;
       `batch['image']` is `[n, resolution, resolution, channels]` in [-1, 1].
     channels: of the pictures.
-    num_classes: condition on `batch['label']`, integers below it, by
+    num_classes: condition on `batch['label']`, integers from 0 on below it, by
       conditional batch normalisation and projection; None plays without.
     attention: height and width of what the attentions see, a size that both
       networks have; None takes half of the resolution, up to 32.

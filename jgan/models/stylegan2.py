@@ -399,8 +399,8 @@ def stylegan2(
     resolution: height and width of the pictures, a power of two from 8 on;
       `batch['image']` is `[n, resolution, resolution, channels]` in [-1, 1].
     channels: of the pictures.
-    num_classes: condition on `batch['label']`, integers below it; None plays
-      without labels.
+    num_classes: condition on `batch['label']`, integers from 0 on below it;
+      None plays without labels.
     widths: channels at 4x4, 8x8, ... up to the resolution; None for those of
       the paper's configuration E, at most 512 and 16384 / resolution (F has
       up to twice as many).

@@ -228,8 +228,8 @@ def wavegan(
       paper's are 16384 and, in the authors' code, 32768 and 65536);
       `batch['sound']` is `[n, length, channels]` in [-1, 1].
     channels: of the sound: 1 for mono, 2 for stereo.
-    num_classes: condition on `batch['label']`, integers below it; None plays
-      without labels.
+    num_classes: condition on `batch['label']`, integers from 0 on below it;
+      None plays without labels.
     penalty_weight: lambda, of `penalties.gradient_penalty`.
     latent_dim: entries of a latent, uniform in [-1, 1).
     generator_width: channels of the generator's last hidden layer; each one
