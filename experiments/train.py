@@ -195,6 +195,7 @@ def build(run: configs.Run) -> Task:
     shown = modality.of(experiment, config, batch)
     form = jax.eval_shape(lambda: batch)
     state = jax.eval_shape(functools.partial(first_state, gan, form), key)
+  check_labels(run, source, batch)
   if config.evaluate_every:
     check_enough(run, source, shown.unit)
   state = jax.tree.map(
@@ -202,6 +203,26 @@ def build(run: configs.Run) -> Task:
     state,
   )
   return Task(gan, source, shown, mesh, key, form, state)
+
+
+def check_labels(
+  run: configs.Run, source: data.Source, batch: jgan.Batch
+) -> None:
+  """UserError: labels that a model of so many classes takes for no class.
+
+  Of a source in memory all labels are looked at, of others the first batch's.
+  """
+  classes = getattr(run.config, 'num_classes', 0)
+  arrays = getattr(source, 'arrays', None)
+  known = arrays if isinstance(arrays, Mapping) and 'label' in arrays else batch
+  if not classes or 'label' not in known:
+    return
+  low, high = np.min(known['label']), np.max(known['label'])
+  if low < 0 or high >= classes:
+    raise UserError(
+      f'--num-classes={classes} needs labels from 0 to {classes - 1}, but the '
+      f'data of {run.name} have {low} to {high}; give --num-classes={high + 1}'
+    )
 
 
 def check_enough(run: configs.Run, source: data.Source, unit: str) -> None:

@@ -159,6 +159,7 @@ def test_a_run_of_other_numbers_is_refused(whole, capsys):
       ['folder', '--path={pictures}', '--num-classes=3', '--resolution=8'],
       '--num-classes=3, but {pictures} has 2 subfolders',
     ),
+    (['--num-classes=5'], '--num-classes=5 needs labels from 0 to 4, but the'),
     (['mnist-dcgan', '--data-dir={pictures}'], 'download_and_prepare'),
     (['--batch-size=0'], '--batch-size must be 1 or more, got 0'),
   ],
