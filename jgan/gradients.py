@@ -27,6 +27,12 @@ GradientFn: TypeAlias = Callable[
   tuple[tuple[Array, Any], PyTree],
 ]
 
+_COLLECTIONS_NEED = (
+  "needs collections that do not depend on the examples, as a spectral norm's; "
+  'those of a BatchNorm, of `ada.adaptive` or of `logit_means` (LeCam) would '
+  'be of one example alone. Play without them, or by gradients.whole.'
+)
+
 # Folded into the key of the privacy noise; losses fold small numbers.
 _NOISE = 0x6E6F6973
 
@@ -124,11 +130,12 @@ def per_example(
 
   Returns:
     A `GradientFn`. Its loss and metrics are means over examples; collections
-    must not depend on the example, and are the first one's.
+    must not depend on the example.
 
   Raises:
     ValueError: if clip is not positive, noise is negative, or one is infinite
-      or NaN.
+      or NaN; when called, if a collection depends on the example, as BatchNorm,
+      `ada.adaptive` and `regularizers.logit_means` make them.
 
   References:
     Abadi et al., Deep Learning with Differential Privacy, 2016, algorithm 1
@@ -146,22 +153,29 @@ def per_example(
 
     def one(example):
       alone = jax.tree.map(lambda x: x[None], example)
-      return whole(objective, params, alone, key)
+      (_, output), grads = whole(objective, params, alone, key)
+      return (output._replace(mutated={}), grads), output.mutated
 
-    (loss, output), grads = jax.vmap(one)(batch)
+    try:
+      (output, grads), mutated = jax.vmap(one, out_axes=(0, None))(batch)
+    except ValueError as error:
+      if 'out_axes' not in str(error):
+        raise
+      got = str(error).splitlines()[0]  # jax names the first that does
+      raise ValueError(f'per_example: {_COLLECTIONS_NEED} {got}') from error
     total = _clipped_sum(grads, clip)
     devices = 1 if axis_name is None else lax.psum(1, axis_name)
     # The same draw on every device, a share each: the sum holds it once.
     noise_key = jax.random.fold_in(jax.random.fold_in(key, _NOISE), salt)
     draw = _normal_like(total, noise_key)
     grads = jax.tree.map(
-      lambda g, z: (g + (noise * clip / devices) * z) / loss.shape[0],
+      lambda g, z: (g + (noise * clip / devices) * z) / output.loss.shape[0],
       total,
       draw,
     )
     output = output._replace(
-      loss=loss.mean(),
-      mutated=jax.tree.map(lambda x: x[0], output.mutated),
+      loss=output.loss.mean(),
+      mutated=mutated,
       metrics=jax.tree.map(lambda x: x.mean(0), output.metrics),
     )
     return (output.loss, output), grads

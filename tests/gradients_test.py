@@ -245,7 +245,7 @@ def test_latents_are_the_whole_batchs_also_outside_of_a_step(gradient):
 
   def objective(p, batch, key):
     output = regression({'a': {'params': p}}, batch, key, 0)
-    return output.loss, output
+    return output.loss, output._replace(mutated={})
 
   def run(gradient, batch, key):
     (loss, _), grads = gradient(objective, p, batch, key)
@@ -338,6 +338,33 @@ def test_merged_averages_statistics_and_keeps_the_last_of_the_rest():
 def test_impossible_numbers_are_refused(make, message):
   with pytest.raises(ValueError, match=message):
     make()
+
+
+@pytest.mark.parametrize(
+  ('tracker', 'wrong'),
+  [
+    (jgan.regularizers.logit_means(), '_mean'),
+    (jgan.ada.adaptive(batch_size=4)[1], "'p'"),
+    (jgan.ada.scheduled(jgan.ada.bgc, lambda moves: 0.5)[1], None),
+  ],
+)
+def test_what_is_tracked_of_one_example_alone_is_refused(tracker, wrong):
+  def objective(params, batch, key):
+    logits = batch['x'] @ params
+    tracked = tracker.update(tracker.start, logits, -logits)
+    loss = logits.mean()
+    return loss, jgan.LossOutput(loss, {'tracked': tracked})
+
+  batch, params = {'x': jnp.ones((4, 3))}, jnp.ones(3)
+  gradient = functools.partial(gradients.per_example(1.0, 0.0), objective)
+  if wrong is None:
+    (_, output), _ = jax.eval_shape(gradient, params, batch, key())
+    assert output.mutated['tracked']['moves'].shape == ()
+  else:
+    with pytest.raises(
+      ValueError, match=rf'per_example: needs collections.*{wrong}'
+    ):
+      jax.eval_shape(gradient, params, batch, key())
 
 
 def test_salted_moves_add_different_noise():
