@@ -33,7 +33,8 @@ class BatchNorm(nn.Module):
     use_scale: learn a scale per channel, started at 1.
     use_bias: learn a bias per channel, started at 0.
     scale_init: its initialiser.
-    dtype: of the result; None takes the input's. Statistics are float32.
+    dtype: of the result; None takes the input's. Statistics are float32, of
+      float64 in it.
     axis_name: the axis of pmap or shard_map over which statistics are
       averaged; None under jit, where they are global by themselves.
   """
@@ -51,20 +52,20 @@ class BatchNorm(nn.Module):
     self, x: Float[Array, 'n *axes c'], use_running_average: bool
   ) -> Float[Array, 'n *axes c']:
     channels = (x.shape[-1],)
+    wide = x if x.dtype == jnp.float64 else x.astype(jnp.float32)
     mean = self.variable('batch_stats', 'mean', jnp.zeros, channels)
     var = self.variable('batch_stats', 'var', jnp.ones, channels)
     if use_running_average:
       used = mean.value, var.value
     else:
-      used = self._moments(x)
+      used = self._moments(wide)
       if not self.is_initializing():
         mean.value = self._move(mean.value, used[0])
         var.value = self._move(var.value, used[1])
     scale = lax.rsqrt(used[1] + self.epsilon)
     if self.use_scale:
       scale *= self.param('scale', self.scale_init, channels)
-    y = x.astype(jnp.float32) - _channels_last(used[0], x)
-    y *= _channels_last(scale, x)
+    y = (wide - _channels_last(used[0], x)) * _channels_last(scale, x)
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, channels)
       y += _channels_last(bias, x)
@@ -72,7 +73,6 @@ class BatchNorm(nn.Module):
 
   def _moments(self, x):
     axes = tuple(range(x.ndim - 1))
-    x = x.astype(jnp.float32)
     moments = jnp.stack([x.mean(axes), (x**2).mean(axes)])
     if self.axis_name is not None and not self.is_initializing():
       moments = lax.pmean(moments, self.axis_name)
