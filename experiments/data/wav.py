@@ -205,7 +205,17 @@ def _in_folder(path):
     for name in names:
       inside = PurePosixPath(Path(parent, name).relative_to(path).as_posix())
       if _wanted(inside):
-        yield inside, Path(parent, name).read_bytes()
+        yield inside, _content(Path(parent, name))
+
+
+def _content(file: Path) -> bytes:
+  try:
+    return file.read_bytes()
+  except OSError as error:  # a link to nowhere, or no right to read
+    raise ValueError(
+      f'wavs: cannot read {file} ({error.strerror}). Remove it, or put a file '
+      'there that may be read.'
+    ) from error
 
 
 def _in_tar(path):
@@ -219,8 +229,10 @@ def _in_tar(path):
 def _in_zip(path):
   with zipfile.ZipFile(path) as archive:
     for member in archive.namelist():
-      if _wanted(PurePosixPath(member)):
-        yield PurePosixPath(member), archive.read(member)
+      # Some programs of Windows write its own separator.
+      name = PurePosixPath(member.replace('\\', '/'))
+      if _wanted(name):
+        yield name, archive.read(member)
 
 
 def _wanted(name: PurePosixPath) -> bool:
@@ -265,6 +277,8 @@ def _decoded(content: bytes) -> tuple[int, np.ndarray]:
     warnings.filterwarnings('error', 'Reached EOF prematurely')
     try:
       rate, sound = wavfile.read(io.BytesIO(content))
+    except ZeroDivisionError as error:
+      raise ValueError('a header that tells of no channels') from error
     except Exception as error:
       # It raises errors of several types for damaged files.
       raise ValueError(_lacking(content) or error) from error

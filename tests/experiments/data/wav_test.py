@@ -203,6 +203,16 @@ def test_archives_are_read_in_place(tmp_path, end, monkeypatch):
   assert sorted(os.listdir(tmp_path)) == before
 
 
+def test_subfolders_of_a_zip_made_on_windows_are_labels(tmp_path):
+  with zipfile.ZipFile(tmp_path / 'x.zip', 'w') as archive:
+    for i, name in enumerate(['dogs\\1.wav', 'cats\\2.wav', 'dogs\\.3.wav']):
+      archive.writestr(name, content([i + 1, 0]))
+  source, names = wavs(tmp_path / 'x.zip', 1, 8000)
+  assert names == ('cats', 'dogs')
+  assert source.arrays['sound'].ravel().tolist() == [2, 1]
+  assert source.arrays['label'].tolist() == [0, 1]
+
+
 @pytest.mark.parametrize('end', ['tar.gz', 'zip'])
 def test_a_damaged_archive_is_told(tmp_path, end):
   archives(tmp_path)
@@ -232,6 +242,8 @@ def test_an_error_in_an_archive_names_the_file(tmp_path):
     (lambda whole: content([1] * 9, width=3)[:-1], 'truncated: 70 bytes'),
     (lambda whole: b'', 'an empty file'),
     (lambda whole: content([]), 'no samples'),
+    (lambda whole: whole[:22] + bytes(2) + whole[24:], 'tells of no channels'),
+    (lambda whole: whole[:24] + bytes(8) + whole[32:], 'a rate of 0 samples'),
     (lambda whole: b'ID3\x04' + whole, 'an MP3'),
     (lambda whole: b'\xff\xfb\x90\x64' + bytes(400), 'an MP3'),
     (lambda whole: b'hello, world', "no wav file .* begins with b'hell'"),
@@ -245,6 +257,13 @@ def test_a_damaged_file_is_named(tmp_path, damage, message):
   whole = (tmp_path / 'a.wav').read_bytes()
   (tmp_path / 'b.wav').write_bytes(damage(whole))
   with pytest.raises(ValueError, match=rf'cannot read .*b\.wav \(.*{message}'):
+    wavs(tmp_path, 10, 8000)
+
+
+def test_a_link_to_nowhere_is_named(tmp_path):
+  put(tmp_path / 'a.wav', [1] * 100)
+  (tmp_path / 'b.wav').symlink_to(tmp_path / 'nowhere')
+  with pytest.raises(ValueError, match=r'b\.wav \(No such file.*Remove it, or'):
     wavs(tmp_path, 10, 8000)
 
 
