@@ -5,6 +5,7 @@ of both, the input's first; `Pairs` takes it apart.
 """
 
 import contextlib
+import itertools
 import os
 import zipfile
 import zlib
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps
 from experiments.data import decode
 from experiments.data.batches import Arrays, Rows, Source
 from experiments.data.folder import SUFFIXES
+from experiments.data.visible import visible
 
 _TONES = {'1F3FB', '1F3FC', '1F3FD', '1F3FE', '1F3FF'}
 _AS_PICTURE = 'FE0F'  # asks for colour, and is another way to write the same
@@ -127,7 +129,7 @@ def paired_folder(
     for child in sorted(folder.iterdir())
     if child.is_dir() and not child.name.startswith('.')
   ]
-  in_two = len(subfolders) == 2 and not any(map(_is_picture, folder.iterdir()))
+  in_two = len(subfolders) == 2 and not _pictures_in(*next(visible(folder)))
   pairs = _partners(*subfolders) if in_two else [(f,) for f in _files(folder)]
   channels = (x_channels, y_channels)
   order = slice(None, None, -1 if reverse else 1)
@@ -273,12 +275,8 @@ def _folder(path) -> Path:
 
 def _files(folder: Path) -> list[Path]:
   """The pictures under a folder, sorted."""
-  files = [
-    file
-    for file in sorted(folder.rglob('*'))
-    if _is_picture(file)
-    and not any(x.startswith('.') for x in file.relative_to(folder).parts)
-  ]
+  found = [_pictures_in(parent, names) for parent, names in visible(folder)]
+  files = sorted(itertools.chain(*found))
   if not files:
     raise FileNotFoundError(
       f'no picture under {folder}; looked for {" ".join(SUFFIXES)}.'
@@ -286,8 +284,8 @@ def _files(folder: Path) -> list[Path]:
   return files
 
 
-def _is_picture(path: Path) -> bool:
-  return path.suffix.lower() in SUFFIXES and path.is_file()
+def _pictures_in(parent: str, names: Sequence[str]) -> list[Path]:
+  return [Path(parent, x) for x in names if x.lower().endswith(SUFFIXES)]
 
 
 def _partners(first: Path, second: Path) -> list[tuple[Path, Path]]:

@@ -58,6 +58,24 @@ def test_two_subfolders_are_paired_by_name_whatever_the_ending(tmp_path):
   assert x == [[7, 8, 9], [255, 255, 255]]
 
 
+def test_two_subfolders_may_be_links_with_hidden_pictures_beside_them(tmp_path):
+  for name in 'AB':
+    _save(tmp_path / 'there' / name / '1.png', _plain((1, 2, 3)))
+    _save(tmp_path / 'here' / name / '2.png', _plain((4, 5, 6)))
+    (tmp_path / 'here' / name / 'more').symlink_to(tmp_path / 'there' / name)
+  (tmp_path / 'here' / '._2.png').write_bytes(b'left by a Mac')
+  x, _ = _colours(data.paired_folder(tmp_path / 'here', 4))
+  assert x == [[4, 5, 6], [1, 2, 3]]
+
+
+def test_a_picture_that_is_not_there_is_named(tmp_path):
+  _save(tmp_path / 'a.png', _pair((1, 2, 3), (4, 5, 6)))
+  (tmp_path / 'b.png').symlink_to(tmp_path / 'nowhere')
+  for read in (data.paired_folder, lambda path, n: data.pictures(path, n, 3)):
+    with pytest.raises(ValueError, match=r'cannot read .*b\.png .*Remove it'):
+      read(tmp_path, 4)
+
+
 @pytest.mark.parametrize('reverse', [False, True])
 def test_channels_belong_to_the_input_whichever_side_it_is_on(
   reverse, tmp_path
