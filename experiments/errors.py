@@ -10,6 +10,9 @@ class UserError(Exception):
   """What the user asked for cannot be done; the message says what can."""
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
   """Prints a UserError to stderr as `error: ...` and exits with status 2.
@@ -23,7 +26,7 @@ def reported() -> Iterator[None]:
     print(f'error: {error}', file=sys.stderr)
     raise SystemExit(2) from error
   except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in _FULL:
       raise
     print(
       f'error: {error.strerror}; make room, then give the same command again',
@@ -38,8 +41,23 @@ def building() -> Iterator[None]:
 
   Around what is built from the user's numbers and files: there such an error is
   about them. In the training loop it would be a bug, and wants its traceback.
+  What the system says of a file is put into words, but for a full disk, of
+  which `reported` tells.
   """
   try:
     yield
-  except (ValueError, OSError) as error:
+  except ValueError as error:
     raise UserError(str(error)) from error
+  except OSError as error:
+    if error.errno in _FULL:
+      raise
+    raise UserError(_told(error)) from error
+
+
+def _told(error: OSError) -> str:
+  if error.errno is None or error.filename is None:
+    return str(error)  # the program's own words
+  return (
+    f'{error.filename}: {error.strerror}. Give a path that is there and may be '
+    'read; or, for what is written, one in a folder that may be written to'
+  )

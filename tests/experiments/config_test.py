@@ -529,6 +529,21 @@ def test_building_keeps_the_message(kind):
     raise kind('dcgan: 48')
 
 
+def test_building_tells_what_to_do_about_a_file(tmp_path):
+  file = tmp_path / 'a.csv'
+  told = pytest.raises(
+    errors.UserError, match=r'^/.*a\.csv: No such file.* Give a path that is'
+  )
+  with told, errors.building():
+    file.read_text()
+
+
+def test_building_leaves_a_full_disk_to_the_command(capsys):
+  with pytest.raises(SystemExit), errors.reported(), errors.building():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'a.png')
+  assert 'make room' in capsys.readouterr().err
+
+
 def test_building_leaves_bugs_and_user_errors_alone():
   with pytest.raises(KeyError), errors.building():
     raise KeyError('bug')
