@@ -316,13 +316,13 @@ def train(run: configs.Run) -> jgan.TrainState:
       if done % config.log_every == 0 or last:
         losses = write_metrics(log, done, played, waiting.share())
         played = []
+      progress.update(done, losses)  # before what is no step takes its time
       if done % config.sample_every == 0 or last:
         write_samples(run, task, state, done, log)
       if processes.is_first() and (done % config.save_every == 0 or last):
         checkpoints.save(done, state)
       if evaluate and done % config.evaluate_every == 0:
         progress.say(evaluate(done, state))
-      progress.update(done, losses)
     checkpoints.wait()
     progress.close()
     if done < config.steps:

@@ -1,5 +1,6 @@
 """The commands as a user runs them: training, resuming, sampling, mistakes."""
 
+import functools
 import os
 import re
 import signal
@@ -81,6 +82,26 @@ def test_it_tells_what_will_run(tmp_path, capsys):
   assert re.search(r'[\d.]+ GFLOP a step on each of 1 cpu', out)
   assert f'workdir: {tmp_path / "run"}' in out
   assert re.search(r'step 2/2 .*discriminator [\d.]+ generator [\d.]+', out)
+
+
+def test_the_last_speed_is_that_of_steps_alone(tmp_path, capsys, monkeypatch):
+  now = [0]
+
+  def lasting(name, seconds):
+    original = getattr(train, name)
+
+    def longer(*arguments):
+      now[0] += seconds
+      return original(*arguments)
+
+    monkeypatch.setattr(train, name, longer)
+
+  lasting('next_moves', 1)  # once a step
+  lasting('write_samples', 1000)
+  progress = functools.partial(train.Progress, clock=lambda: now[0])
+  monkeypatch.setattr(train, 'Progress', progress)
+  run(tmp_path, '--steps=4')
+  assert 'step 4/4 | 8 images/s | 0s left' in capsys.readouterr().out
 
 
 def test_resume_is_exact_to_the_last_bit(whole, tmp_path):
