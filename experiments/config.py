@@ -306,8 +306,9 @@ def check_resume(run: Run) -> None:
   if name == run.name:
     there |= dataclasses.asdict(_config(type(run.config), values, path))
     given |= dataclasses.asdict(run.config)
-  if not given.get('contents'):  # no folder is there, as its reader will tell
-    there.pop('contents', None)
+  for of_data in ('contents', 'sha256'):
+    if not given.get(of_data):  # none are there, as their reader will tell
+      there.pop(of_data, None)
   others = [k for k in there if k not in FREE and there[k] != given[k]]
   lines = [f'  {k}: {there[k]!r} there, {given[k]!r} given' for k in others]
   if others in (['sha256'], ['contents']):

@@ -20,8 +20,8 @@ class OfFile(config.Config):
 
   What such a run learns is of the file as it was, from the order of a
   vocabulary to the units of a number. So its SHA-256 is one of the numbers, and
-  a run neither goes on nor writes samples with another file. ValueError,
-  FileNotFoundError: there is no file.
+  a run neither goes on nor writes samples with another file. One that is not
+  there is left for its reader to tell of. ValueError: it is a folder.
   """
 
   path: str = ''
@@ -31,7 +31,8 @@ class OfFile(config.Config):
 
   def __post_init__(self):
     super().__post_init__()
-    if self.path and not self.sha256:
+    there = self.path and os.path.exists(os.path.expanduser(self.path))
+    if there and not self.sha256:
       object.__setattr__(self, 'sha256', data.digest(self.path))
 
 

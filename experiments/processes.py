@@ -27,7 +27,8 @@ from experiments.errors import UserError, reported
 
 _ADDRESS = 'JAX_COORDINATOR_ADDRESS'
 _COUNT, _NUMBER = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
-_ROOM = 2**16  # bytes of all flags
+_ROOM = 2**16  # bytes of all flags, or of an error
+_LONGEST = 4096  # characters of an error, which JSON may write as 12 bytes each
 
 
 def join() -> None:
@@ -141,9 +142,7 @@ def check_alike(flags: Mapping[str, Any]) -> None:
   """
   if jax.process_count() == 1:
     return
-  text = json.dumps(dict(flags)).encode().ljust(_ROOM)
-  told = multihost_utils.process_allgather(np.frombuffer(text, np.uint8))
-  first, *others = (json.loads(row.tobytes()) for row in told)
+  first, *others = _gathered(dict(flags))
   for number, own in enumerate(others, 1):
     lines = [
       f'  {name}: {first.get(name)!r} in 0, {own.get(name)!r} in {number}'
@@ -155,6 +154,39 @@ def check_alike(flags: Mapping[str, Any]) -> None:
         '\n'.join([f'process {number} is not given what process 0 is:', *lines])
         + '\nRun the same command in all.'
       )
+
+
+@contextlib.contextmanager
+def failing_together() -> Iterator[None]:
+  """Around what one process may fail in alone, such as reading its files.
+
+  Otherwise the rest would wait for it, and jax end them without its reason.
+
+  Raises:
+    UserError: another failed; which one, and its error.
+  """
+  try:
+    yield
+  except Exception as error:
+    _errors(f'{error}' or type(error).__name__)
+    raise
+  for number, told in enumerate(_errors('')):
+    if told:
+      raise UserError(
+        f'process {number} cannot go on, so all end. Its error: {told}'
+      )
+
+
+def _errors(own: str) -> list[str]:
+  """Of each process its error, '' for none; of one alone nothing."""
+  return _gathered(own[:_LONGEST]) if jax.process_count() > 1 else []
+
+
+def _gathered(own: Any) -> list[Any]:
+  """What each process gives, as JSON, in the order of their numbers."""
+  text = json.dumps(own).encode().ljust(_ROOM)
+  told = multihost_utils.process_allgather(np.frombuffer(text, np.uint8))
+  return [json.loads(row.tobytes()) for row in told]
 
 
 def check_first_has_run(file: Path) -> None:

@@ -258,15 +258,17 @@ def train(run: configs.Run) -> jgan.TrainState:
     SystemExit: after SIGTERM or Ctrl-C, when all is saved.
   """
   config = run.config
+  with processes.failing_together():
+    configs.check_resume(run)
+    task = build(run)
   processes.check_alike(configs.same_everywhere(run))
   processes.check_first_has_run(run.workdir / configs.FILE)
-  configs.check_resume(run)
-  task = build(run)
   with contextlib.ExitStack() as stack:
     workdir = stack.enter_context(processes.own_workdir(run.workdir))
     run = run._replace(workdir=workdir)
-    configs.writable(workdir)
-    stack.enter_context(alone(workdir))
+    with processes.failing_together():
+      configs.writable(workdir)
+      stack.enter_context(alone(workdir))
     stopped = stack.enter_context(processes.stop_signals())
     checkpoints = stack.enter_context(
       Checkpoints(workdir / 'checkpoints', config.keep)
@@ -341,8 +343,8 @@ def restored_or_new(
   everywhere = jgan.sharding.replicated(task.mesh)
   form = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), task.state)
   restored = None
-  if processes.is_first():
-    with building():
+  with processes.failing_together(), building():
+    if processes.is_first():
       restored = checkpoints.restore(form)
   step, state = processes.from_first(restored or (-1, form))
   if step >= 0:

@@ -549,3 +549,17 @@ def test_building_leaves_bugs_and_user_errors_alone():
     raise KeyError('bug')
   with pytest.raises(errors.UserError, match='mine'), errors.building():
     raise errors.UserError('mine')
+
+
+def test_a_file_that_is_not_there_is_left_to_its_reader(tmp_path):
+  file = tmp_path / 'a.csv'
+  lacking = own_data.OfFile(steps=1, batch_size=1, path=str(file))
+  assert lacking.sha256 == ''
+  with pytest.raises(FileNotFoundError, match='there is no file'):
+    own_data.check_file(lacking.path, lacking.sha256)
+  file.write_text('a\n1\n')
+  there = dataclasses.replace(lacking)
+  assert len(there.sha256) == 64
+  run = config.Run('series', tmp_path / 'run', there)
+  config.save(run)
+  config.check_resume(run._replace(config=lacking))

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 import runs
+from PIL import Image
 
 from experiments import processes, train
 from experiments.errors import UserError
@@ -27,8 +28,8 @@ def start(tmp_path):
   """Starts two processes, and leaves none behind."""
   started = []
 
-  def start(workdir, *flags):
-    pair = _started(workdir, str(tmp_path / 'cache'), *flags)
+  def start(workdir, *flags, own=((), ())):
+    pair = _started(workdir, str(tmp_path / 'cache'), flags, own)
     started.extend(pair)
     return pair
 
@@ -38,7 +39,7 @@ def start(tmp_path):
     process.communicate()
 
 
-def _started(workdir, cache, *flags):
+def _started(workdir, cache, flags, own):
   with socket.socket() as free:
     free.bind(('localhost', 0))
     port = free.getsockname()[1]
@@ -47,7 +48,7 @@ def _started(workdir, cache, *flags):
     subprocess.Popen(
       [
         *(sys.executable, '-m', 'experiments.train', f'--workdir={workdir}'),
-        *('--distributed', *SMALL, *flags),
+        *('--distributed', *SMALL, *flags, *own[number]),
       ],
       cwd=ROOT,
       env=os.environ
@@ -125,6 +126,47 @@ def test_other_flags_in_another_process_are_named(monkeypatch):
   with pytest.raises(UserError, match='  steps: 4 in 0, 2 in 1\n') as error:
     processes.check_alike({'steps': 4, 'seed': 1})
   assert 'seed' not in str(error.value)
+
+
+def test_an_error_of_one_process_ends_all_with_its_words(monkeypatch):
+  with processes.failing_together():  # in one process, of nobody
+    pass
+  others = ''
+
+  def gathered(own):
+    other = json.dumps(others).encode().ljust(own.size)
+    told.append(json.loads(own.tobytes()))
+    return np.stack([own, np.frombuffer(other, np.uint8)])
+
+  told = []
+  monkeypatch.setattr(processes.multihost_utils, 'process_allgather', gathered)
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  with processes.failing_together():
+    pass
+  with pytest.raises(UserError, match=r'^mine'), processes.failing_together():
+    raise UserError('mine' + 9999 * '\U0001f600')  # which JSON writes long
+  others = 'there is no file a.csv'
+  error = pytest.raises(UserError, match=f'process 1 cannot go on.* {others}$')
+  with error, processes.failing_together():
+    pass
+  assert told[0] == told[2] == ''
+  assert told[1].startswith('mine')
+
+
+@pytest.mark.parametrize('failing', [0, 1])
+@pytest.mark.slow
+def test_a_folder_that_one_process_lacks_ends_both(failing, start, tmp_path):
+  pictures = tmp_path / 'pictures'
+  pictures.mkdir()
+  Image.new('RGB', (8, 8)).save(pictures / 'a.png')
+  own = [[f'--path={pictures}'], [f'--path={pictures}']]
+  own[failing] = [f'--path={tmp_path / "none"}']
+  pair = start(tmp_path / 'run', 'folder', '--resolution=16', own=own)
+  told = [process.communicate(timeout=120)[1] for process in pair]
+  assert [process.returncode for process in pair] == [2, 2]
+  assert 'error: folder: there is no folder' in told[failing]
+  assert f'error: process {failing} cannot go on' in told[1 - failing]
+  assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize(
