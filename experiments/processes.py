@@ -77,8 +77,15 @@ def leaving_together() -> Iterator[None]:
   except SystemExit as stopped:
     if stopped.code != 2:
       raise  # they all stop
-  except BaseException:
+  except BaseException as error:
     traceback.print_exc()
+    if isinstance(error, jax.errors.JaxRuntimeError):
+      print(
+        'error: jax failed as above; where it tells of a connection or a peer, '
+        'another process has ended, and its output tells why. The same command '
+        'in all goes on from the newest checkpoint',
+        file=sys.stderr,
+      )
   else:
     return
   sys.stdout.flush()

@@ -128,6 +128,20 @@ def test_other_flags_in_another_process_are_named(monkeypatch):
   assert 'seed' not in str(error.value)
 
 
+@pytest.mark.parametrize(
+  ('kind', 'told'), [(jax.errors.JaxRuntimeError, True), (KeyError, False)]
+)
+def test_a_connection_that_broke_is_explained(kind, told, monkeypatch, capsys):
+  monkeypatch.setattr(os, '_exit', lambda status: ended.append(status))
+  ended = []
+  with processes.leaving_together():
+    raise kind('Connection reset by peer')
+  assert ended == [2]
+  err = capsys.readouterr().err
+  assert 'Connection reset by peer' in err
+  assert ('another process has ended' in err) == told
+
+
 def test_an_error_of_one_process_ends_all_with_its_words(monkeypatch):
   with processes.failing_together():  # in one process, of nobody
     pass
