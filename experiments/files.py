@@ -59,12 +59,21 @@ def read_batch(workdir: Path) -> dict[str, jax.ShapeDtypeStruct]:
   """The form of the batches of a run, as its data give them.
 
   `jax.eval_shape(data.to_float, form)` is what `jgan.init` needs.
+
+  Raises:
+    UserError: the file is not there, or damaged.
   """
-  form = json.loads((workdir / _BATCH).read_text())
-  return {
-    name: jax.ShapeDtypeStruct(tuple(x['shape']), x['dtype'])
-    for name, x in form.items()
-  }
+  path = workdir / _BATCH
+  try:
+    return {
+      name: jax.ShapeDtypeStruct(tuple(x['shape']), x['dtype'])
+      for name, x in json.loads(path.read_text()).items()
+    }
+  except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    raise UserError(
+      f'{path} cannot be read, or tells of no batch ({error}). The command '
+      'that trained the run, given again, writes it anew'
+    ) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
