@@ -51,6 +51,7 @@ FREE = (
   'steps_per_dispatch',
   'rematerialize',
 )
+_FROM_0 = {'evaluate_every', 'steps_per_dispatch'}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,8 @@ class Config:
 
   The line under a number is its help, also where a subclass changes the
   default. Help of 30 characters, and `--flag TYPE` of 24, keep a line each.
-  ValueError: a number below 1, the seed apart.
+  ValueError: a whole number that is out of range: below 1 where it is one of
+  these or a width, or else below 0; of the seed, one that 32 bits do not hold.
   """
 
   steps: int
@@ -90,12 +92,14 @@ class Config:
   """compute in it; params float32"""
 
   def __post_init__(self):
-    for field in dataclasses.fields(Config):
-      value = getattr(self, field.name)
-      least = 0 if field.name in ('evaluate_every', 'steps_per_dispatch') else 1
-      counts = type(value) is int and field.name != 'seed'
-      if counts and value < least:
-        flag = '--' + field.name.replace('_', '-')
+    own = {field.name for field in dataclasses.fields(Config)} - _FROM_0
+    for field in dataclasses.fields(self):
+      name, value = field.name, getattr(self, field.name)
+      least = int(name in own or name.endswith('width'))
+      flag = '--' + name.replace('_', '-')
+      if name == 'seed' and abs(value) >= 2**31:
+        raise ValueError(f'{flag} must be below {2**31}, got {value}')
+      if name != 'seed' and type(value) is int and value < least:
         raise ValueError(f'{flag} must be {least} or more, got {value}')
 
   @property

@@ -57,7 +57,8 @@ def building() -> Iterator[None]:
 def _told(error: OSError) -> str:
   if error.errno is None or error.filename is None:
     return str(error)  # the program's own words
+  path = error.filename2 or error.filename  # of two, what is written
   return (
-    f'{error.filename}: {error.strerror}. Give a path that is there and may be '
-    'read; or, for what is written, one in a folder that may be written to'
+    f'{path}: {error.strerror}. Give a path that is there and may be read; or, '
+    'for what is written, one in a folder that may be written to'
   )

@@ -12,7 +12,7 @@ from typing import Literal
 
 import pytest
 
-from experiments import config, errors, train
+from experiments import config, errors, files, train
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -538,6 +538,13 @@ def test_building_tells_what_to_do_about_a_file(tmp_path):
     file.read_text()
 
 
+def test_building_names_what_was_to_be_written(tmp_path):
+  told = pytest.raises(errors.UserError, match=r'/grid: Is a directory')
+  (tmp_path / 'grid').mkdir()
+  with told, errors.building():
+    files.write_text(tmp_path / 'grid', 'text')
+
+
 def test_building_leaves_a_full_disk_to_the_command(capsys):
   with pytest.raises(SystemExit), errors.reported(), errors.building():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'a.png')
@@ -563,3 +570,17 @@ def test_a_file_that_is_not_there_is_left_to_its_reader(tmp_path):
   run = config.Run('series', tmp_path / 'run', there)
   config.save(run)
   config.check_resume(run._replace(config=lacking))
+
+
+@pytest.mark.parametrize(
+  ('flag', 'told'),
+  [
+    ('--width=0', '--width must be 1 or more, got 0'),
+    ('--latent-dim=-1', '--latent-dim must be 0 or more, got -1'),
+    ('--num-classes=-1', '--num-classes must be 0 or more, got -1'),
+    (f'--seed={2**31}', f'--seed must be below {2**31}, got {2**31}'),
+  ],
+)
+def test_numbers_of_an_experiment_are_in_range(flag, told):
+  argv = ['digits', '--workdir=run', flag]
+  assert refusal(config.parse, argv, train.EXPERIMENTS, 'digits') == told
