@@ -266,6 +266,10 @@ def train_steps(
 ) -> tuple[TrainState, Metrics]:
   """Several steps in one dispatch; not jitted, so jit it with what is static.
 
+  All is static but the state, the key and batches that are arrays:
+  `jax.jit(jgan.train_steps, static_argnames=('gan', 'moves'))`, and 'batches'
+  and 'count' where batches are a function.
+
   Args:
     gan: the game.
     state: the state before the first of the steps.
@@ -274,8 +278,8 @@ def train_steps(
     key: the run's key.
     count: the number of steps; needed where `batches` is a function.
     moves: who moves in successive steps, as
-      `[jgan.moves(gan, s) for s in range(step, step + cycle)]`: one cycle is
-      written out and cycles are repeated. None decides inside each step.
+      `tuple(jgan.moves(gan, s) for s in range(step, step + cycle))`: one cycle
+      is written out and cycles are repeated. None decides inside each step.
     axis_name: as of `train_step`.
     unroll: write all steps out in place of a loop. None does so on a CPU,
       where XLA's kernel gradients inside loops are slow.

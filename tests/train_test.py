@@ -403,6 +403,21 @@ def test_train_steps_cycles_through_static_moves():
   assert float(metrics['b/x']) == pytest.approx((0 + 0.1 + 0.19) / 3)
 
 
+def test_train_steps_is_jitted_as_its_docstring_says():
+  gan = scalar_game(quadratic(1.0, 'a'), quadratic(1.0, 'b', every=2))
+  state = jgan.init(gan, key(), DATA)
+  cycle = tuple(jgan.moves(gan, step) for step in range(2))
+  jitted = jax.jit(jgan.train_steps, static_argnames=('gan', 'moves'))
+  stacked = {'x': jnp.zeros((4, 2))}
+  got = jitted(gan, state, stacked, key(), moves=cycle)
+  expected = jgan.train_steps(gan, state, stacked, key())
+  games.assert_close(got, expected, 1e-6)
+  static = ('gan', 'moves', 'batches', 'count')
+  jitted = jax.jit(jgan.train_steps, static_argnames=static)
+  made = jitted(gan, state, lambda step: DATA, key(), moves=cycle, count=4)
+  assert int(made[0].step) == 4
+
+
 def test_two_moves_of_one_player_share_its_optimizer_state():
   main = quadratic(1.0, 'a')._replace(optimizer=optax.adam(0.1))
   gan = scalar_game(main, main._replace(move='again'))
