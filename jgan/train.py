@@ -81,6 +81,13 @@ def init(
       f'init: variables for {sorted(unknown)}, but the players of this GAN '
       f'are {sorted(fresh)}.'
     )
+  for name, own in given.items():
+    if set(own) - set(fresh[name]):
+      raise ValueError(
+        f"init: variables['{name}'] needs collections by name, of "
+        f'{sorted(fresh[name])}, got {sorted(own)}; params alone are given as '
+        "{'params': params}."
+      )
   players = {
     name: _replaced(f"init: variables['{name}']", own, given.get(name, {}))
     for name, own in fresh.items()

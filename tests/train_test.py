@@ -556,6 +556,12 @@ def test_errors_say_who_needed_and_got():
     jgan.train_step(averaging, bare, games.batch(), key())
 
 
+def test_params_given_to_init_without_their_collection_are_explained():
+  params = start().variables['generator']['params']
+  with pytest.raises(ValueError, match=r"\['generator'\].*{'params': params}"):
+    jgan.init(plain(), key(), games.batch(), {'generator': params})
+
+
 @pytest.mark.parametrize('every', [0, -1, 2.5, np.nan, '2', None])
 def test_players_move_every_whole_number_of_steps(every):
   first, last = plain().players
