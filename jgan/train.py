@@ -168,9 +168,7 @@ def update(
   # convolutions again.
   grads = jax.tree.map(lax.optimization_barrier, grads)
   with jax.named_scope('optimizer'):
-    updates, opt_state = player.optimizer.update(
-      grads, state.opt_state[player.name], params
-    )
+    updates, opt_state = _optimized(player, state, grads)
     params = optax.apply_updates(params, updates)
   mutated = _replaced(
     f'{player.label}: collections from its loss',
@@ -409,6 +407,20 @@ def _take_turn(player, turn, state, batch, key, axis_name):
   if isinstance(turn, bool):
     return move(state) if turn else sit_out(state)
   return lax.cond(turn, move, sit_out, state)
+
+
+def _optimized(player: Player, state: TrainState, grads: PyTree):
+  """The optimizer's updates and new state; where it fails, whose it is."""
+  params = state.variables[player.name]['params']
+  try:
+    return player.optimizer.update(grads, state.opt_state[player.name], params)
+  except (AttributeError, TypeError, ValueError) as error:
+    error.add_note(
+      f'{player.label}: its optimizer is given gradients, its part of the '
+      'state, and params. It needs to be one that asks for no more, such as '
+      "the loss's value, and the state to be of `jgan.init` with it."
+    )
+    raise
 
 
 def _norm(grads: PyTree) -> Array:

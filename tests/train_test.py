@@ -562,6 +562,17 @@ def test_params_given_to_init_without_their_collection_are_explained():
     jgan.init(plain(), key(), games.batch(), {'generator': params})
 
 
+@pytest.mark.parametrize(
+  'optimizer', [optax.adam(0.1), optax.contrib.reduce_on_plateau()]
+)
+def test_an_optimizer_that_cannot_move_is_named(optimizer):
+  state = jgan.init(scalar_game(quadratic(1.0, 'a')), key(), DATA)
+  other = quadratic(1.0, 'a')._replace(optimizer=optimizer)
+  with pytest.raises((AttributeError, TypeError)) as caught:
+    jgan.update(other, state, DATA, key())
+  assert any(n.startswith('a: its optimizer') for n in caught.value.__notes__)
+
+
 @pytest.mark.parametrize('every', [0, -1, 2.5, np.nan, '2', None])
 def test_players_move_every_whole_number_of_steps(every):
   first, last = plain().players
