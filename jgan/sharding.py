@@ -171,7 +171,8 @@ def typed(key: Keys) -> Keys:
   dtype = getattr(key, 'dtype', None)
   if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
     return key
-  form = jax.eval_shape(jax.random.PRNGKey, 0)
+  # A function of its own: jax would keep the form of an earlier default.
+  form = jax.eval_shape(lambda: jax.random.PRNGKey(0))
   if dtype != form.dtype or key.shape[-1:] != form.shape:
     got = type(key).__name__ if dtype is None else f'{dtype}{list(key.shape)}'
     raise ValueError(f'key: needs a key as of jax.random.key(0), got {got}.')

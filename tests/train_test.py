@@ -751,6 +751,17 @@ def test_old_style_keys_play_the_same_game():
   games.assert_close(old, new, 0)
 
 
+def test_old_style_keys_follow_the_default_of_the_time():
+  default = jax.config.jax_default_prng_impl
+  try:
+    for impl in ('threefry2x32', 'rbg', 'threefry2x32'):
+      jax.config.update('jax_default_prng_impl', impl)
+      typed = jgan.sharding.typed(jax.random.PRNGKey(0))
+      assert str(jax.random.key_impl(typed)) == impl
+  finally:
+    jax.config.update('jax_default_prng_impl', default)
+
+
 def test_one_more_batch_of_the_same_shape_does_not_retrace():
   traced = []
 
