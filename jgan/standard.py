@@ -168,7 +168,7 @@ def standard_gan(
     A `GAN` with players 'discriminator' and 'generator'.
 
   Raises:
-    TypeError: the loss is no pair, or `augment` no function.
+    TypeError: the loss is no pair, or `latent` or `augment` no function.
     ValueError: `pack` is no whole number from 1 on; from `init` and the moves,
       where generator and batch differ in shape, the reals are integers, or the
       batch lacks the data or does not divide by `pack`.
@@ -177,6 +177,11 @@ def standard_gan(
   if not isinstance(pack, Integral) or pack < 1:
     raise ValueError(
       f'standard_gan: pack needs a whole number from 1 on, got {pack!r}.'
+    )
+  if not callable(latent):
+    raise TypeError(
+      "standard_gan: latent needs a function of one example's key, such as "
+      f'jgan.latents.normal(128), got {latent!r}.'
     )
   if augment is not None and not callable(augment):
     raise TypeError(

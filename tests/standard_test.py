@@ -660,6 +660,12 @@ def test_an_augmentation_that_is_no_function_is_refused(augment, monkeypatch):
     game(augment=augment)
 
 
+def test_a_size_in_place_of_latents_is_refused(monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  with pytest.raises(TypeError, match=r'latents\.normal\(128\), got 5'):
+    game(latent=5)
+
+
 def test_an_augmentation_of_other_arguments_is_explained():
   augment, _ = jgan.ada.adaptive(batch_size=N)
   with pytest.raises(TypeError) as caught:
