@@ -12,7 +12,7 @@ from typing import Literal
 
 import pytest
 
-from experiments import config, errors, files, train
+from experiments import config, errors, files, own_data, train
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
