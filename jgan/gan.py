@@ -71,10 +71,11 @@ class Player(NamedTuple):
   Attributes:
     name: 'generator', 'discriminator', 'encoder', ...
     loss: the `LossFn` that this player descends.
-    optimizer: its optax transformation. One by `optax.inject_hyperparams`
-      keeps its learning rate in `TrainState.opt_state`, to be changed between
-      steps; `optax.partition` with `optax.set_to_zero()` for some params
-      freezes these. A player left out of `players` is frozen as a whole.
+    optimizer: its optax transformation; one that asks for the `value` of the
+      loss is given it. One by `optax.inject_hyperparams` keeps its learning
+      rate in `TrainState.opt_state`, to be changed between steps;
+      `optax.partition` with `optax.set_to_zero()` for some params freezes
+      these. A player left out of `players` is frozen as a whole.
     every: it moves in steps where `(step + 1) % every == 0` (n_critic of the
       generator, lazy penalties), or where the predicate of the step is true
       (phases of a training).

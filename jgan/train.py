@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from jgan import checks, common_subexpressions, gradients, sharding
 from jgan.gan import GAN, Batch, LossOutput, Metrics, Player, Variables
@@ -167,8 +167,10 @@ def update(
   # Made once: each of an optimizer's loops would turn and reverse those of
   # convolutions again.
   grads = jax.tree.map(lax.optimization_barrier, grads)
+  metrics = {**output.metrics, 'loss': output.loss}
+  metrics = sharding.mean(metrics, axis_name)
   with jax.named_scope('optimizer'):
-    updates, opt_state = _optimized(player, state, grads)
+    updates, opt_state = _optimized(player, state, grads, metrics['loss'])
     params = optax.apply_updates(params, updates)
   mutated = _replaced(
     f'{player.label}: collections from its loss',
@@ -180,8 +182,6 @@ def update(
     opt_state={**state.opt_state, player.name: opt_state},
     ema_params={**state.ema_params, **_averaged(player, state, params)},
   )
-  metrics = {**output.metrics, 'loss': output.loss}
-  metrics = sharding.mean(metrics, axis_name)
   return new, {**metrics, 'gradient_norm': _norm(grads)}
 
 
@@ -409,16 +409,20 @@ def _take_turn(player, turn, state, batch, key, axis_name):
   return lax.cond(turn, move, sit_out, state)
 
 
-def _optimized(player: Player, state: TrainState, grads: PyTree):
+def _optimized(
+  player: Player, state: TrainState, grads: PyTree, loss: Float[Array, '']
+) -> tuple[PyTree, optax.OptState]:
   """The optimizer's updates and new state; where it fails, whose it is."""
   params = state.variables[player.name]['params']
+  own = state.opt_state[player.name]
+  optimizer = optax.with_extra_args_support(player.optimizer)
   try:
-    return player.optimizer.update(grads, state.opt_state[player.name], params)
+    return optimizer.update(grads, own, params, value=loss)
   except (AttributeError, TypeError, ValueError) as error:
     error.add_note(
       f'{player.label}: its optimizer is given gradients, its part of the '
-      'state, and params. It needs to be one that asks for no more, such as '
-      "the loss's value, and the state to be of `jgan.init` with it."
+      'state, params, and the value of the loss. It must be one that asks for '
+      'no more, and the state one of `jgan.init` with it.'
     )
     raise
 

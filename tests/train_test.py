@@ -562,14 +562,44 @@ def test_params_given_to_init_without_their_collection_are_explained():
     jgan.init(plain(), key(), games.batch(), {'generator': params})
 
 
+def test_an_optimizer_is_given_the_loss_of_all_devices():
+  def loss(variables, batch, key, step):
+    x = variables['a']['params']
+    return jgan.LossOutput(0.5 * ((x - batch['x']) ** 2).mean(), {}, {})
+
+  polyak = optax.polyak_sgd(
+    max_learning_rate=10.0
+  )  # by loss over slope squared
+  gan = scalar_game(jgan.Player('a', loss, polyak))
+  batch = {'x': jnp.array([0.0, 2.0])}
+  state = jgan.init(gan, key(), batch)
+  step = jax.pmap(
+    functools.partial(jgan.train_step, gan, axis_name='batch'),
+    axis_name='batch',
+    in_axes=(None, 0, None),
+    out_axes=None,
+    devices=jax.devices()[:2],
+  )
+  apart = step(state, {'x': batch['x'][:, None]}, key())
+  for new, metrics in (jgan.train_step(gan, state, batch, key()), apart):
+    assert float(new.variables['a']['params']) == pytest.approx(1.0)
+    assert float(metrics['a/loss']) == pytest.approx(1.0)
+  plateau = optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau())
+  gan = scalar_game(quadratic(1.0, 'a')._replace(optimizer=plateau))
+  new, _ = jgan.train_step(gan, jgan.init(gan, key(), DATA), DATA, key())
+  assert float(new.variables['a']['params']) == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
-  'optimizer', [optax.adam(0.1), optax.contrib.reduce_on_plateau()]
+  ('first', 'then'),
+  [(optax.sgd(0.1), optax.adam(0.1)), (optax.lbfgs(), optax.lbfgs())],
+  ids=['of another state', 'that asks for more'],
 )
-def test_an_optimizer_that_cannot_move_is_named(optimizer):
-  state = jgan.init(scalar_game(quadratic(1.0, 'a')), key(), DATA)
-  other = quadratic(1.0, 'a')._replace(optimizer=optimizer)
+def test_an_optimizer_that_cannot_move_is_named(first, then):
+  player = quadratic(1.0, 'a')._replace(optimizer=first)
+  state = jgan.init(scalar_game(player), key(), DATA)
   with pytest.raises((AttributeError, TypeError)) as caught:
-    jgan.update(other, state, DATA, key())
+    jgan.update(player._replace(optimizer=then), state, DATA, key())
   assert any(n.startswith('a: its optimizer') for n in caught.value.__notes__)
 
 
