@@ -358,6 +358,9 @@ def sample(
 ) -> PyTree:
   """Samples from the averaged params of the players that keep an average.
 
+  For a module applied by hand, such as to latents between two others, they are
+  `{**state.variables[name], 'params': state.ema_params[name]}`.
+
   Args:
     gan: the game.
     state: its state.
@@ -367,8 +370,16 @@ def sample(
 
   Returns:
     What `gan.sample` makes: for a standard GAN, one array of n samples.
+
+  Raises:
+    ValueError: if the batch is empty, or names none of its arrays.
   """
   sharding.check_named(batch)
+  if not batch:
+    raise ValueError(
+      "sample: the batch tells how many, such as {'index': jnp.arange(16)}; "
+      'got an empty one.'
+    )
   key = jax.random.fold_in(sharding.one_key(key), 2)
   variables = averaged_variables(state)
   divided = sharding.specs(batch.get('index', key))[:1]

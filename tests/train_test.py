@@ -468,6 +468,11 @@ def test_state_can_be_donated_from_the_first_step():
   assert int(state.step) == 2
 
 
+def test_samples_of_an_empty_batch_are_refused():
+  with pytest.raises(ValueError, match=r"sample: .*'index': jnp.arange\(16\)"):
+    jgan.sample(plain(), start(), {}, key())
+
+
 def test_samples_depend_on_the_key_and_their_number():
   def sample(index):
     conditions = {'index': jnp.array(index), 'label': jnp.zeros(3, int)}
