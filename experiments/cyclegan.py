@@ -60,11 +60,21 @@ def make_gan(config: Config, x_channels: int, y_channels: int) -> jgan.GAN:
 
 
 def load_inputs(
-  path: str, resolution: int, x_channels: int, y_channels: int
+  path: str,
+  resolution: int,
+  x: tuple[int, data.Levels | None],
+  y: tuple[int, data.Levels | None],
 ) -> jgan.Batch:
-  """Pictures to translate: of the first domain, or with 'y:' of the second."""
+  """Pictures to translate: of the first domain, or with 'y:' of the second.
+
+  Args:
+    path: a file or a folder, perhaps with 'x:' or 'y:' before it.
+    resolution: as of `translation.own_inputs`.
+    x: of the first domain the channels and levels, likewise.
+    y: of the second.
+  """
   domain, colon, rest = path.partition(':')
   if not colon or domain not in ('x', 'y'):
     domain, rest = 'x', path
-  channels = {'x': x_channels, 'y': y_channels}[domain]
-  return translation.inputs({domain: data.pictures(rest, resolution, channels)})
+  channels, levels = {'x': x, 'y': y}[domain]
+  return translation.own_inputs(rest, resolution, channels, levels, domain)

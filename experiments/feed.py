@@ -121,7 +121,7 @@ def same(one: PyTree, other: PyTree) -> bool:
     )
   if isinstance(one, data.Resident):
     return same(vars(one), vars(other))
-  return isinstance(one, int | float | str) and one == other
+  return isinstance(one, int | float | str | tuple) and one == other
 
 
 def _lies_on(mesh: Mesh, source: data.Source) -> bool:

@@ -7,14 +7,12 @@ docs/medical.md has a run on slices of a head, with its picture.
 """
 
 import dataclasses
-import sys
 from typing import Annotated
 
-import numpy as np
 import tyro
 
 import jgan
-from experiments import data, dcgan, own_data
+from experiments import data, dcgan, own_data, windows
 from jgan import augment as augments
 
 
@@ -30,10 +28,7 @@ class Config(dcgan.Config, own_data.OfFolders):
   """height and width, or a side"""
   channels: int = 3
   """3: colour; 1: grey"""
-  levels: Annotated[
-    tuple[int, int] | None,
-    tyro.conf.arg(metavar='INT INT', help_behavior_hint=''),
-  ] = None
+  levels: windows.Flag = None
   """black and white, of 16 bits"""
   mirror: bool = False
   """also every picture mirrored"""
@@ -59,37 +54,7 @@ def make_data(config: Config) -> data.Source:
       f'{len(names)} subfolders of pictures{": " * bool(names)}'
       f'{", ".join(names)}'
     )
-  source = _in_levels(source, config)
+  source = windows.applied(
+    source, config.levels, flag='--levels', path=config.path
+  )
   return data.mirrored(source) if config.mirror else source
-
-
-def _in_levels(source: data.Source, config: Config) -> data.Source:
-  """The pictures with --levels as black and white, if they have 16 bits."""
-  levels = config.levels
-  if source[np.arange(1)]['image'].dtype != np.uint16:
-    if levels:
-      raise ValueError(
-        '--levels is for 16-bit grey, which all pictures must be, and for '
-        f'--channels=1; those of {config.path} are taken as 8 bits'
-      )
-    return source
-  images = source.arrays['image']
-  low, high = int(images.min()), int(images.max())
-  if levels is None and high - low < 2**14:
-    # A network that ends in tanh would have to keep to a corner of it.
-    raise ValueError(
-      f'the 16-bit pictures of {config.path} have levels from {low} to {high} '
-      'alone, a quarter of the range or less; say which are black and white, '
-      f'for instance --levels {low} {high}'
-    )
-  levels = levels or data.ALL_LEVELS
-  result = data.stretched(source, levels)
-  clipped = sum(((x < levels[0]) | (x > levels[1])).sum() for x in images)
-  if clipped:
-    print(
-      f'folder: {clipped / images.size:.2%} of the pixels are outside of '
-      f'--levels {levels[0]} {levels[1]} and are clipped; theirs are from '
-      f'{low} to {high}.',
-      file=sys.stderr,
-    )
-  return result

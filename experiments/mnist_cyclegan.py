@@ -82,7 +82,8 @@ def make_modality(config: Config) -> Modality:
 
 
 def load_inputs(config: Config, path: str) -> jgan.Batch:
-  return cyclegan.load_inputs(path, 28, 1, 3 if config.coloured else 1)
+  y_channels = 3 if config.coloured else 1
+  return cyclegan.load_inputs(path, 28, (1, None), (y_channels, None))
 
 
 def score(

@@ -82,17 +82,14 @@ def images(num_classes: int = 0, levels: data.Levels | None = None) -> Modality:
     columns = _columns(len(made), conditions.get('label'), num_classes)
     return Shown(pictures.grid(made, columns))
 
-  def pixels(made):
-    return data.to_uint16(made, levels) if levels else data.to_uint8(made)
-
   return Modality(
     unit='images',
     count=80,  # eight of each of ten classes
     reals=lambda batch: Shown(pictures.grid(batch['image'])),
     samples=samples,
     suffix='.png',
-    encode=lambda one: pictures.png(pixels(one)),
-    arrays=lambda made: {'image': pixels(made)},
+    encode=lambda one: pictures.png(data.to_pixels(one, levels)),
+    arrays=lambda made: {'image': data.to_pixels(made, levels)},
   )
 
 

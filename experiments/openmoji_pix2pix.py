@@ -58,11 +58,11 @@ def make_gan(config: Config) -> jgan.GAN:
 def make_data(config: Config) -> data.Source:
   source, held_out = _parts(config)
   translation.check_held_out(config, len(held_out))
-  return data.Pairs(source, 1)
+  return source
 
 
 def make_conditions(config: Config, count: int) -> jgan.Batch:
-  return translation.conditions(data.Pairs(_parts(config)[1], 1), count)
+  return translation.conditions(_parts(config)[1], count)
 
 
 def make_modality(config: Config) -> Modality:

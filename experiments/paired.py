@@ -10,7 +10,8 @@ edges2shoes, cityscapes) have the first form: --path=facades/train
 
 The defaults are the paper's for facades: batches of one, 80,000 steps; that the
 rate falls in the second half is from the authors' PyTorch code. Pairs are
-mirrored, but not enlarged and cropped at random as theirs. Published, by the
+mirrored, but not enlarged and cropped at random as theirs. 16-bit grey keeps
+its levels by --x-levels and --y-levels, see docs/medical.md. Published, by the
 Frechet distance in Inception's features (MMGeneration's pix2pix): facades
 125.0, edges2shoes 84.4, maps to aerial photographs 88.5. Not measured here.
 """
@@ -19,7 +20,7 @@ import dataclasses
 import functools
 
 import jgan
-from experiments import data, own_data, pix2pix, translation
+from experiments import data, own_data, pix2pix, translation, windows
 from experiments.modality import Modality
 
 LOWER_IS_BETTER = pix2pix.LOWER_IS_BETTER
@@ -41,6 +42,8 @@ class Config(pix2pix.Config, own_data.OfFolders):
   resolution: int = 256  # height and width, a power of two
   x_channels: int = 3  # of inputs; 3: colour; 1: grey
   y_channels: int = 3  # of their translations
+  x_levels: windows.Flag = None  # black and white, of 16 bits
+  y_levels: windows.Flag = None  # black and white, of 16 bits
   mirror: bool = True  # also every pair mirrored
   constant_steps: int = 40_000
   decay_steps: int = 40_000
@@ -53,24 +56,21 @@ def make_gan(config: Config) -> jgan.GAN:
 def make_data(config: Config) -> data.Source:
   source, held_out = _parts(config)
   translation.check_held_out(config, len(held_out))
-  if config.mirror:
-    source = data.mirrored(source)
-  return data.Pairs(source, config.x_channels)
+  return data.mirrored(source, ['x', 'y']) if config.mirror else source
 
 
 def make_conditions(config: Config, count: int) -> jgan.Batch:
-  held_out = data.Pairs(_parts(config)[1], config.x_channels)
-  return translation.conditions(held_out, count)
+  return translation.conditions(_parts(config)[1], count)
 
 
 def make_modality(config: Config) -> Modality:
-  del config
-  return translation.modality()
+  return translation.modality(config.y_levels)
 
 
 def load_inputs(config: Config, path: str) -> jgan.Batch:
-  x = data.pictures(path, config.resolution, config.x_channels)
-  return translation.inputs({'x': x})
+  return translation.own_inputs(
+    path, config.resolution, config.x_channels, config.x_levels
+  )
 
 
 def _parts(config):
@@ -83,6 +83,7 @@ def _parts(config):
   return _read(
     config.folders,
     config.contents,
+    (config.x_levels, config.y_levels),
     config.resolution,
     config.x_channels,
     config.y_channels,
@@ -91,9 +92,21 @@ def _parts(config):
 
 
 @functools.lru_cache(maxsize=1)  # each grid of samples asks for them
-def _read(folders, contents, *form):
+def _read(folders, contents, levels, *form):
   own_data.check_contents(folders, contents)
   pairs, *held_out = (
-    data.paired_folder(path, *form) for path in folders if path
+    _in_levels(data.paired_folder(path, *form), levels, path)
+    for path in folders
+    if path
   )
   return (pairs, *held_out) if held_out else data.parted(pairs, 0.1)
+
+
+def _in_levels(pairs, levels, path):
+  read = pairs
+  for name, own in zip('xy', levels, strict=True):
+    flag = f'--{name}-levels'
+    read = windows.applied(
+      read, own, flag=flag, path=path, name=name, least=2**16
+    )
+  return read

@@ -1,12 +1,13 @@
 """What the experiments that translate pictures share."""
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
 import optax
 
 import jgan
-from experiments import data, pictures, scoring
+from experiments import data, pictures, scoring, windows
 from experiments.config import Config
 from experiments.extractors import Extractor
 from experiments.modality import Modality, Shown
@@ -17,8 +18,12 @@ _SUBSET = 1000  # of the kernel distance
 _LINE = 12  # pictures in a line of a grid, or as many as belong together
 
 
-def modality() -> Modality:
-  """One translation of each input: input, translation, and truth if any."""
+def modality(y_levels: data.Levels | None = None) -> Modality:
+  """One translation of each input: input, translation, and truth if any.
+
+  Args:
+    y_levels: of 16-bit files, black and white; None for files of 8 bits.
+  """
 
   def shown(columns):
     return Shown(side_by_side(columns))
@@ -31,16 +36,27 @@ def modality() -> Modality:
       [asked['x'], made, *([asked['y']] if 'y' in asked else [])]
     ),
     suffix='.png',
-    encode=pictures.png,
-    arrays=lambda made: {'y': data.to_uint8(made)},
+    encode=lambda one: pictures.png(data.to_pixels(one, y_levels)),
+    arrays=lambda made: {'y': data.to_pixels(made, y_levels)},
   )
 
 
-def modality_of_cycles() -> Modality:
+def modality_of_cycles(
+  x_levels: data.Levels | None = None, y_levels: data.Levels | None = None
+) -> Modality:
   """Both directions: input, translation and that translated back, of each.
 
   A file of one sample is its translation, or both side by side.
+
+  Args:
+    x_levels: of arrays and of files of the first domain, black and white in 16
+      bits; None for 8 bits.
+    y_levels: of the second. A file of both has 16 bits if both domains do.
   """
+  levels_of = {'x': x_levels, 'y': y_levels}
+
+  def pixels(made):
+    return {k: data.to_pixels(x, levels_of[k[-1]]) for k, x in made.items()}
 
   def samples(made, asked):
     return Shown(
@@ -55,12 +71,13 @@ def modality_of_cycles() -> Modality:
     )
 
   def encode(one):
-    fakes = [
-      as_colour(one[name]) for name in ('fake_y', 'fake_x') if name in one
-    ]
-    if len(fakes) == 1:
-      return pictures.png(one['fake_y' if 'fake_y' in one else 'fake_x'])
-    return pictures.png(np.concatenate(fakes, 1))
+    names = [name for name in ('fake_y', 'fake_x') if name in one]
+    fakes = [pixels(one)[name] for name in names]
+    if any(fake.dtype != fakes[0].dtype for fake in fakes):
+      fakes = [data.to_uint8(one[name]) for name in names]
+    if any(fake.shape != fakes[0].shape for fake in fakes):
+      fakes = map(as_colour, fakes)
+    return pictures.png(np.concatenate(list(fakes), 1))
 
   return Modality(
     unit='images',
@@ -69,7 +86,7 @@ def modality_of_cycles() -> Modality:
     samples=samples,
     suffix='.png',
     encode=encode,
-    arrays=lambda made: {name: data.to_uint8(x) for name, x in made.items()},
+    arrays=pixels,
   )
 
 
@@ -116,6 +133,40 @@ def inputs(arrays: Mapping[str, np.ndarray]) -> jgan.Batch:
   """The batch that asks for translations of these pictures, all of them."""
   count = len(next(iter(arrays.values())))
   return {**arrays, 'index': np.arange(count, dtype=np.int32)}
+
+
+def own_inputs(
+  path: str,
+  resolution: int,
+  channels: int,
+  levels: data.Levels | None,
+  domain: str = 'x',
+) -> jgan.Batch:
+  """The batch that asks for translations of one's own pictures.
+
+  Args:
+    path: a file or a folder.
+    resolution: as of `data.pictures`.
+    channels: likewise.
+    levels: of the run's flag, black and white of 16-bit grey. Without it such
+      grey is of the whole range, and a line on stderr says so.
+    domain: 'x', or 'y' for those that are translated to 'x'.
+
+  Raises:
+    ValueError: there are levels, and the pictures have 8 bits.
+  """
+  images = data.pictures(path, resolution, channels)
+  flag = f'--{domain}-levels'
+  if levels is None and images.dtype == np.uint16:
+    print(
+      f'{path}: of 16-bit grey 0 is taken for black and 65535 for white, since '
+      f'the run has no {flag}.',
+      file=sys.stderr,
+    )
+    return inputs({domain: images})
+  source = data.Arrays({'image': images})
+  source = windows.applied(source, levels, flag=flag, path=path)
+  return inputs({domain: source[np.arange(len(source))]['image']})
 
 
 def features(extractor: Extractor, images: np.ndarray) -> np.ndarray:

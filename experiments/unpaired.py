@@ -12,7 +12,8 @@ translated to the second domain, or with 'y:' to the first:
 The defaults are the paper's for 256 pixels and a thousand pictures: batches of
 one, 100,000 steps and as many of a falling rate. Pictures are mirrored, but not
 enlarged and cropped at random as in the authors' code. Paintings keep their
-colours by --identity-weight=.5. Published, by the Frechet distance in
+colours by --identity-weight=.5. 16-bit grey keeps its levels by --x-levels and
+--y-levels, see docs/medical.md. Published, by the Frechet distance in
 Inception's features (MMGeneration's CycleGAN): horse2zebra 64.5, zebra2horse
 141.2. Not measured here.
 """
@@ -30,6 +31,7 @@ from experiments import (
   own_data,
   scoring,
   translation,
+  windows,
 )
 from experiments.modality import Modality
 from experiments.sampler import Sampler
@@ -61,6 +63,8 @@ class Config(cyclegan.Config, own_data.OfFolders):
   resolution: int = 256  # height and width, a multiple of 4
   x_channels: int = 3  # 3: colour; 1: grey
   y_channels: int = 3  # 3: colour; 1: grey
+  x_levels: windows.Flag = None  # black and white, of 16 bits
+  y_levels: windows.Flag = None  # black and white, of 16 bits
   mirror: bool = True  # also every picture mirrored
   constant_steps: int = 100_000
   decay_steps: int = 100_000
@@ -85,14 +89,11 @@ def make_conditions(config: Config, count: int) -> jgan.Batch:
 
 
 def make_modality(config: Config) -> Modality:
-  del config
-  return translation.modality_of_cycles()
+  return translation.modality_of_cycles(config.x_levels, config.y_levels)
 
 
 def load_inputs(config: Config, path: str) -> jgan.Batch:
-  return cyclegan.load_inputs(
-    path, config.resolution, config.x_channels, config.y_channels
-  )
+  return cyclegan.load_inputs(path, config.resolution, *_forms(config))
 
 
 def score(
@@ -148,25 +149,36 @@ def _domains(config):
     raise ValueError(
       'unpaired: give --x=DIR and --y=DIR, a folder of pictures of each domain'
     )
-  channels = config.x_channels, config.y_channels
-  return _read(config.folders, config.contents, config.resolution, channels)
+  forms = _forms(config)
+  return _read(config.folders, config.contents, config.resolution, forms)
+
+
+def _forms(config):
+  """Of each domain the channels, and the levels of 16 bits."""
+  return (
+    (config.x_channels, config.x_levels),
+    (config.y_channels, config.y_levels),
+  )
 
 
 @functools.lru_cache(maxsize=1)  # each grid of samples asks for them
-def _read(folders, contents, resolution, channels):
+def _read(folders, contents, resolution, forms):
   own_data.check_contents(folders, contents)
 
-  def pictures(path, channels):
+  def pictures(path, name, form):
+    channels, levels = form
     source = data.folder(path, resolution, channels)[0]
-    if not isinstance(source, data.Arrays):  # too many for the memory
-      return source
-    return data.Arrays({'image': source.arrays['image']})
+    if isinstance(source, data.Arrays):  # not too many for the memory
+      source = data.Arrays({'image': source.arrays['image']})
+    return windows.applied(
+      source, levels, flag=f'--{name}-levels', path=path, least=2**16
+    )
 
   return tuple(
-    (pictures(path, channels), pictures(other, channels))
+    (pictures(path, name, form), pictures(other, name, form))
     if other
-    else data.parted(pictures(path, channels), 0.1)
-    for path, other, channels in zip(
-      folders[::2], folders[1::2], channels, strict=True
+    else data.parted(pictures(path, name, form), 0.1)
+    for path, other, name, form in zip(
+      folders[::2], folders[1::2], 'xy', forms, strict=True
     )
   )

@@ -21,17 +21,17 @@ from experiments.data.contents import contents
 from experiments.data.csv_files import Table, csv_bytes, digest, read_csv
 from experiments.data.digits import digits
 from experiments.data.folder import SUFFIXES, folder, folder_source
-from experiments.data.levels import ALL_LEVELS, Levels, stretched, to_uint16
+from experiments.data.levels import (
+  ALL_LEVELS,
+  Levels,
+  stretched,
+  to_pixels,
+  to_uint16,
+)
 from experiments.data.matched import matched
 from experiments.data.moving_digits import MovingDigits
 from experiments.data.npz import npz_source
-from experiments.data.pairs import (
-  Pairs,
-  openmoji,
-  paired_folder,
-  parted,
-  pictures,
-)
+from experiments.data.pairs import openmoji, paired_folder, parted, pictures
 from experiments.data.series import Label, Numbers, Windows, read_numbers
 from experiments.data.spoken import spoken_digits
 from experiments.data.stacked import stacked
@@ -54,7 +54,6 @@ __all__ = [
   'Levels',
   'MovingDigits',
   'Numbers',
-  'Pairs',
   'Resident',
   'Rows',
   'Source',
@@ -90,6 +89,7 @@ __all__ = [
   'tfds_source',
   'to_float',
   'to_int16',
+  'to_pixels',
   'to_uint8',
   'to_uint16',
   'transactions',

@@ -113,10 +113,10 @@ class Rows:
 
 
 class _Mirrored:
-  """The examples of a source, then the same with each 'image' mirrored."""
+  """The examples of a source, then the same with their pictures mirrored."""
 
-  def __init__(self, source: Source):
-    self.source = source
+  def __init__(self, source: Source, names: Sequence[str]):
+    self.source, self.names = source, names
 
   def __len__(self) -> int:
     return 2 * len(self.source)
@@ -127,38 +127,42 @@ class _Mirrored:
   def mirror(self, examples_at, indices):
     flipped, positions = divmod(indices, len(self.source))
     examples = examples_at(positions)
-    image = examples['image']
-    where = image.__array_namespace__().where
     flipped = flipped.astype(bool)[:, None, None, None]
-    return {**examples, 'image': where(flipped, image[:, :, ::-1], image)}
+
+    def turned(image):
+      where = image.__array_namespace__().where
+      return where(flipped, image[:, :, ::-1], image)
+
+    return {**examples, **{name: turned(examples[name]) for name in self.names}}
 
 
 class _MirroredResident(_Mirrored, Resident):
   """The same of a source that may lie on a device."""
 
-  def __init__(self, source: Resident):
-    super().__init__(source)
+  def __init__(self, source: Resident, names: Sequence[str]):
+    super().__init__(source, names)
     self.arrays = source.arrays
 
   def take(self, arrays, indices):
     return self.mirror(functools.partial(self.source.take, arrays), indices)
 
 
-def mirrored(source: Source) -> Source:
+def mirrored(source: Source, names: Sequence[str] = ('image',)) -> Source:
   """Returns a source of twice the length, with every picture also mirrored.
 
   Mirror images are examples of their own rather than drawn at random, so that
   the order of the data stays a pure function of the seed and the step.
 
   Args:
-    source: examples with an 'image' [N, height, width, channels].
+    source: where the examples are.
+    names: of their pictures [N, height, width, channels].
 
   Returns:
-    A source where example `len(source) + i` is example `i` with its picture
+    A source where example `len(source) + i` is example `i` with its pictures
     flipped left to right.
   """
   kind = _MirroredResident if isinstance(source, Resident) else _Mirrored
-  return kind(source)
+  return kind(source, tuple(names))
 
 
 @functools.lru_cache(maxsize=64)  # several runs may be trained together

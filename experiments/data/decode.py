@@ -26,8 +26,8 @@ class Decoded:
   Args:
     count: number of examples.
     shape: of a picture, (height, width, channels).
-    read: the examples at these positions, 'image' [n, *shape] among their
-      arrays.
+    read: the examples at these positions: their pictures [n, *shape], as
+      'image' or in parts of the channels, and what else there is.
     dtype: of the pictures.
     threads: several call `read` at a time. Pillow decodes outside the
       interpreter's lock, so they are enough; but what is read from memory and
@@ -77,8 +77,8 @@ def in_memory(who: str, source: Decoded) -> dict[str, np.ndarray]:
   Raises:
     ValueError: they would take more than MAX_BYTES of memory.
   """
-  count = len(source)
-  arrays = {'image': empty(who, count, source.shape, source.dtype)}
+  count, arrays = len(source), {}
+  _check_size(who, count, source.shape, source.dtype)
   bar = tqdm(total=count, desc='pictures', unit='', disable=None, leave=False)
   with bar:
     for rows in chunks(count):
@@ -101,6 +101,11 @@ def empty(
   Raises:
     ValueError: they would take more than MAX_BYTES of memory.
   """
+  _check_size(who, count, shape, dtype)
+  return np.empty((count, *shape), dtype)
+
+
+def _check_size(who, count, shape, dtype) -> None:
   size = _size(count, shape, dtype)
   if size > MAX_BYTES:
     raise ValueError(
@@ -108,7 +113,6 @@ def empty(
       f'{size / 2**30:.1f} GiB, and at most {MAX_BYTES / 2**30:.0f} GiB are '
       'held in memory: use a lower resolution or fewer pictures.'
     )
-  return np.empty((count, *shape), dtype)
 
 
 def _size(count, shape, dtype) -> int:
@@ -136,6 +140,62 @@ def flat(image: Image.Image, channels: int) -> Image.Image:
     white = Image.new('RGBA', image.size, 'white')
     image = Image.alpha_composite(white, image)
   return image.convert('L' if channels == 1 else 'RGB')
+
+
+def prepared(image: Image.Image, channels: int, keep: bool) -> Image.Image:
+  """Returns a picture for `cropped`: as `flat` does, or with its 16 bits.
+
+  Args:
+    image: a Pillow image.
+    channels: 1 for grey, 3 for RGB.
+    keep: keep all levels of 16-bit grey, which is returned as floats; Pillow
+      resizes them as it does 8 bits.
+
+  Raises:
+    ValueError: as from `flat` and `deep`.
+  """
+  if keep:
+    return Image.fromarray(deep(image).astype(np.float32))
+  return flat(image, channels)
+
+
+def cropped(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+  """Returns the centre of a picture as an array of this shape.
+
+  It is the largest part of the height's ratio to the width, resized with
+  antialiasing; what has the size already keeps every level.
+
+  Args:
+    image: as of `prepared`.
+    shape: height, width and channels, as many as the picture has.
+
+  Returns:
+    uint8, or uint16 of a picture of floats.
+  """
+  height, width, _ = shape
+  image = image.crop(_central(image.size, (width, height)))
+  pixels = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+  if pixels.dtype != np.uint8:
+    pixels = np.clip(np.rint(pixels), 0, 65535).astype(np.uint16)
+  return pixels.reshape(shape)
+
+
+def _central(
+  size: tuple[int, int], ratio: tuple[int, int]
+) -> tuple[int, int, int, int]:
+  """The largest part of a ratio: left, top, right and bottom.
+
+  Args:
+    size: width and height of the whole.
+    ratio: of the part's width to its height, as two numbers.
+  """
+  (width, height), (across, down) = size, ratio
+  if width * down > height * across:
+    width = max(round(height * across / down), 1)
+  else:
+    height = max(round(width * down / across), 1)
+  left, top = (size[0] - width) // 2, (size[1] - height) // 2
+  return left, top, left + width, top + height
 
 
 def is_deep(image: Image.Image) -> bool:

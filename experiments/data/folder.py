@@ -76,7 +76,7 @@ def folder(
       f'not {resolution=}, {channels=}.'
     )
   path, files = _files(path)
-  deep = _all_deep(files, channels)
+  deep = all_deep('folder', files, channels)
   channels_read = 1 if deep else channels or 3
   source, names = _source(path, files, resolution, channels_read, deep)
   if not deep and not decode.fits(source):
@@ -109,7 +109,7 @@ def folder_source(
   """
   path, files = _files(path)
   if resolution is None:
-    sizes = [header.size for header in _headers(files)]
+    sizes = [header.size for header in _headers('folder', files)]
     same = len(set(sizes)) == 1
     resolution = sizes[0] if same else mixed or min(sizes[0])
   source, _ = _source(path, files, resolution, 3)
@@ -153,18 +153,18 @@ def _sides(resolution: Resolution) -> tuple[int, int]:
   return height, width
 
 
-def _headers(files: Sequence[Path]) -> list[Header]:
+def _headers(who: str, files: Sequence[Path]) -> list[Header]:
   def header(file):
-    with _opened(file) as image:
+    with opened(who, file) as image:
       return Header(decode.is_deep(image), (image.height, image.width))
 
   with ThreadPoolExecutor() as pool:
     return list(pool.map(header, files))
 
 
-def _all_deep(files: Sequence[Path], channels: int | None) -> bool:
+def all_deep(who: str, files: Sequence[Path], channels: int | None) -> bool:
   """Whether 16 bits are kept; says so where some are not."""
-  deep = [header.deep for header in _headers(files)]
+  deep = [header.deep for header in _headers(who, files)]
   if not any(deep):
     return False
   if all(deep) and channels != 3:
@@ -175,7 +175,7 @@ def _all_deep(files: Sequence[Path], channels: int | None) -> bool:
     else f'since others are not like it, such as {files[deep.index(False)]}'
   )
   print(
-    f'folder: 16-bit grey such as {files[deep.index(True)]} becomes 8 bits, '
+    f'{who}: 16-bit grey such as {files[deep.index(True)]} becomes 8 bits, '
     f'{why}.',
     file=sys.stderr,
   )
@@ -222,23 +222,13 @@ def _classes(
 
 def _pixels(file: Path, shape: tuple[int, int, int], deep: bool) -> np.ndarray:
   """Returns one picture [height, width, channels], uint16 if deep, or uint8."""
-  height, width, channels = shape
-  with _opened(file) as image:
-    image = ImageOps.exif_transpose(image)
-    if deep:
-      # Floats hold all levels, and Pillow resizes them as it does 8 bits.
-      image = Image.fromarray(decode.deep(image).astype(np.float32))
-    else:
-      image = decode.flat(image, channels)
-  image = image.crop(_central(image.size, (width, height)))
-  pixels = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
-  if deep:
-    pixels = np.clip(np.rint(pixels), 0, 65535).astype(np.uint16)
-  return pixels.reshape(shape)
+  with opened('folder', file) as image:
+    image = decode.prepared(ImageOps.exif_transpose(image), shape[-1], deep)
+  return decode.cropped(image, shape)
 
 
 @contextlib.contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
+def opened(who: str, file: Path) -> Iterator[Image.Image]:
   """A picture. ValueError: it cannot be read."""
   try:
     with Image.open(file) as image:
@@ -246,24 +236,6 @@ def _opened(file: Path) -> Iterator[Image.Image]:
   except Exception as error:
     # Pillow's decoders raise errors of a dozen types for damaged files.
     raise ValueError(
-      f'folder: cannot read {file} ({error}). Remove it, or save it anew with '
+      f'{who}: cannot read {file} ({error}). Remove it, or save it anew with '
       'a picture editor.'
     ) from error
-
-
-def _central(
-  size: tuple[int, int], ratio: tuple[int, int]
-) -> tuple[int, int, int, int]:
-  """The largest part of a ratio: left, top, right and bottom.
-
-  Args:
-    size: width and height of the whole.
-    ratio: of the part's width to its height, as two numbers.
-  """
-  (width, height), (across, down) = size, ratio
-  if width * down > height * across:
-    width = max(round(height * across / down), 1)
-  else:
-    height = max(round(width * down / across), 1)
-  left, top = (size[0] - width) // 2, (size[1] - height) // 2
-  return left, top, left + width, top + height

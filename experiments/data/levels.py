@@ -6,7 +6,7 @@ the levels that occur, so these are stretched over it; samples return to them.
 
 import numpy as np
 
-from experiments.data.batches import Source
+from experiments.data.batches import Resident, to_uint8
 
 Levels = tuple[int, int]
 """Black and white, of 0 to 65535."""
@@ -14,29 +14,35 @@ Levels = tuple[int, int]
 ALL_LEVELS: Levels = (0, 65535)
 
 
-class _Stretched:
+class _Stretched(Resident):
   """A source of 16-bit pictures, whose levels are replaced by a table."""
 
-  def __init__(self, source: Source, table: np.ndarray):
-    self.source, self.table = source, table
+  def __init__(self, source: Resident, table: np.ndarray, name: str):
+    self.source, self.table, self.name = source, table, name
+    self.arrays = source.arrays
 
   def __len__(self) -> int:
     return len(self.source)
 
-  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-    examples = self.source[indices]
-    return {**examples, 'image': self.table[examples['image']]}
+  def take(self, arrays, indices):
+    examples = self.source.take(arrays, indices)
+    image = examples[self.name]
+    table = image.__array_namespace__().asarray(self.table)
+    return {**examples, self.name: table[image]}
 
 
-def stretched(source: Source, levels: Levels) -> Source:
+def stretched(
+  source: Resident, levels: Levels, name: str = 'image'
+) -> Resident:
   """Returns a source where the given levels are 0 and 65535.
 
   No two levels between them become one, and `to_uint16` takes each back to
   where it was; those outside are clipped.
 
   Args:
-    source: examples with an 'image', uint16.
+    source: where the examples are.
     levels: black and white.
+    name: of their pictures, uint16.
 
   Raises:
     ValueError: black is not below white, or they are outside of 0 to 65535.
@@ -44,7 +50,7 @@ def stretched(source: Source, levels: Levels) -> Source:
   low, high = checked(levels)
   clipped = np.clip(np.arange(65536), low, high)
   table = np.rint((clipped - low) * (65535 / (high - low)))
-  return _Stretched(source, table.astype(np.uint16))
+  return _Stretched(source, table.astype(np.uint16), name)
 
 
 def to_uint16(images: np.ndarray, levels: Levels = ALL_LEVELS) -> np.ndarray:
@@ -60,6 +66,14 @@ def to_uint16(images: np.ndarray, levels: Levels = ALL_LEVELS) -> np.ndarray:
   low, high = checked(levels)
   scaled = (np.asarray(images, np.float64) + 1) * ((high - low) / 2)
   return (np.clip(np.rint(scaled), 0, high - low) + low).astype(np.uint16)
+
+
+def to_pixels(images: np.ndarray, levels: Levels | None) -> np.ndarray:
+  """Returns pictures in [-1, 1] in these levels, uint16, or of None in uint8.
+
+  ValueError: as from `stretched`.
+  """
+  return to_uint8(images) if levels is None else to_uint16(images, levels)
 
 
 def checked(levels: Levels) -> Levels:

@@ -1,15 +1,11 @@
-"""Pairs of pictures: inputs, and what each is to become.
+"""Pairs of pictures: inputs, 'x', and what each is to become, 'y'."""
 
-While they are picked and mirrored a pair is one 'image' that has the channels
-of both, the input's first; `Pairs` takes it apart.
-"""
-
-import contextlib
+import functools
 import itertools
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +13,11 @@ from PIL import Image, ImageOps
 
 from experiments.data import decode
 from experiments.data.batches import Arrays, Rows, Source
-from experiments.data.folder import SUFFIXES
+from experiments.data.folder import SUFFIXES, all_deep, opened
 from experiments.data.visible import visible
+
+Form = tuple[int, bool]
+"""Channels of a picture, and whether its 16 bits are kept."""
 
 _TONES = {'1F3FB', '1F3FC', '1F3FD', '1F3FE', '1F3FF'}
 _AS_PICTURE = 'FE0F'  # asks for colour, and is another way to write the same
@@ -44,26 +43,6 @@ _OPENMOJI = (
   "[N, 64, 64, 3], the same in colour; 'hexcode' and 'group', the words [N] of "
   "its openmoji.json; 'base', bool [N], true without skin tones"
 )
-
-
-class Pairs:
-  """A source of 'x' and 'y' from one of an 'image' that holds both.
-
-  Args:
-    source: 'image' [N, height, width, channels], the input's channels first.
-    x_channels: how many are the input's.
-  """
-
-  def __init__(self, source: Source, x_channels: int):
-    self.source, self.x_channels = source, x_channels
-
-  def __len__(self) -> int:
-    return len(self.source)
-
-  def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-    image = self.source[indices]['image']
-    x, y = np.split(image, [self.x_channels], axis=-1)
-    return {'x': x, 'y': y}
 
 
 def parted(source: Source, share: float) -> tuple[Rows, Rows]:
@@ -105,7 +84,8 @@ def paired_folder(
   no picture beside them, files of one name, whatever its ending, are a pair,
   of one shape if not of one size; the input is in the subfolder whose name is
   first in the alphabet. Of what is no square the centre is taken. Formats,
-  transparency and rotation are as of `experiments.data.folder`.
+  transparency, rotation and 16 bits, of inputs and of translations apart, are
+  as of `experiments.data.folder`.
 
   Args:
     path: the folder.
@@ -115,7 +95,7 @@ def paired_folder(
     reverse: the inputs are those on the right, or in the second subfolder.
 
   Returns:
-    'image', uint8 [N, resolution, resolution, x_channels + y_channels].
+    'x' and 'y', uint8 or uint16 [N, resolution, resolution, channels].
 
   Raises:
     FileNotFoundError: there is no such folder, or no picture in it.
@@ -131,21 +111,36 @@ def paired_folder(
   ]
   in_two = len(subfolders) == 2 and not _pictures_in(*next(visible(folder)))
   pairs = _partners(*subfolders) if in_two else [(f,) for f in _files(folder)]
-  channels = (x_channels, y_channels)
+  cut = _two_files if in_two else _side_by_side
+  # As the files have them: which of the two is grey depends on which is the
+  # input.
   order = slice(None, None, -1 if reverse else 1)
+  channels = (x_channels, y_channels)[order]
+  keep = _kept(list(zip(*pairs, strict=True)), channels)
+  forms = list(zip(channels, keep, strict=True))
 
   def one(files):
-    cut = _two_files if in_two else _side_by_side
-    # Which of the two is grey depends on which is the input.
-    images = cut(files, channels[order])[order]
-    return np.concatenate([_square(image, resolution) for image in images], -1)
+    sides = cut(files, forms)
+    return [
+      decode.cropped(image, (resolution, resolution, n))
+      for image, n in zip(sides, channels, strict=True)
+    ][order]
 
-  source = decode.Decoded(
-    len(pairs),
-    (resolution, resolution, sum(channels)),
-    lambda rows: {'image': np.stack([one(pairs[i]) for i in rows])},
-  )
+  def read(rows):
+    x, y = zip(*(one(pairs[i]) for i in rows), strict=True)
+    return {'x': np.stack(x), 'y': np.stack(y)}
+
+  shape = (resolution, resolution, sum(channels))
+  dtype = np.uint16 if any(keep) else np.uint8
+  source = decode.Decoded(len(pairs), shape, read, dtype)
   return Arrays(decode.in_memory('paired_folder', source))
+
+
+def _kept(sides: Sequence[Sequence[Path]], channels: Sequence[int]):
+  """Whether 16 bits are kept of the first and of the second of the pairs."""
+  # Each file is looked at once, also where it holds both.
+  told = functools.cache(functools.partial(all_deep, 'paired_folder'))
+  return [told(sides[i % len(sides)], n) for i, n in enumerate(channels)]
 
 
 def pictures(
@@ -159,7 +154,8 @@ def pictures(
     channels: 1 for grey, 3 for colour.
 
   Returns:
-    uint8 [N, resolution, resolution, channels], sorted by path.
+    uint8, or uint16 where all are 16-bit grey and channels is 1, [N,
+    resolution, resolution, channels], sorted by path.
 
   Raises:
     FileNotFoundError: there is no such path, or no picture in it.
@@ -167,8 +163,10 @@ def pictures(
   """
   file = Path(os.path.expanduser(path))  # of '' the current folder
   files = [file] if file.is_file() else _files(_folder(path))
-  images = [_open(file, [channels])[0] for file in files]
-  return np.stack([_square(image, resolution) for image in images])
+  form = (channels, all_deep('pictures', files, channels))
+  shape = (resolution, resolution, channels)
+  images = (_open('pictures', file, [form])[0] for file in files)
+  return np.stack([decode.cropped(image, shape) for image in images])
 
 
 def openmoji(
@@ -187,8 +185,8 @@ def openmoji(
     flags: also flags, the lines of which are one and the same frame.
 
   Returns:
-    To train on, and held out: 'image', uint8 [n, side, side, 4], the line
-    first.
+    To train on, and held out: 'x', the line, uint8 [n, side, side, 1], and 'y',
+    the colours, uint8 [n, side, side, 3].
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -203,13 +201,13 @@ def openmoji(
   if not flags:
     chosen &= arrays['group'] != 'flags'
   number = np.array([zlib.crc32(x.encode()) for x in emoji])
-  image = np.concatenate([line[..., None], color], -1)
   # Not in the order of codes, in which the first held out are all alike.
   order = np.argsort(number, kind='stable')
   rows = order[chosen[order]]
   held_out = number[rows] % 5 == 0
   return tuple(
-    Arrays({'image': image[rows[part]]}) for part in (~held_out, held_out)
+    Arrays({'x': line[rows[part], ..., None], 'y': color[rows[part]]})
+    for part in (~held_out, held_out)
   )
 
 
@@ -317,10 +315,11 @@ def _by_name(folder: Path) -> dict[str, Path]:
 
 
 def _two_files(
-  files: Sequence[Path], channels: Sequence[int]
+  files: Sequence[Path], forms: Sequence[Form]
 ) -> tuple[Image.Image, Image.Image]:
   one, other = (
-    _open(file, [n])[0] for file, n in zip(files, channels, strict=True)
+    _open('paired_folder', file, [form])[0]
+    for file, form in zip(files, forms, strict=True)
   )
   # Of one shape but for the rounding of sizes to whole pixels.
   (a, b), (c, d) = one.size, other.size
@@ -333,10 +332,10 @@ def _two_files(
 
 
 def _side_by_side(
-  files: Sequence[Path], channels: Sequence[int]
+  files: Sequence[Path], forms: Sequence[Form]
 ) -> tuple[Image.Image, Image.Image]:
   (file,) = files
-  left, right = _open(file, channels)
+  left, right = _open('paired_folder', file, forms)
   width, height = left.size
   if width != 2 * height:
     raise ValueError(
@@ -351,29 +350,8 @@ def _side_by_side(
   )
 
 
-def _open(file: Path, channels: Sequence[int]) -> list[Image.Image]:
-  """A picture with each of these numbers of channels."""
-  with _readable(file), Image.open(file) as image:
+def _open(who: str, file: Path, forms: Sequence[Form]) -> list[Image.Image]:
+  """A picture in each of these forms."""
+  with opened(who, file) as image:
     upright = ImageOps.exif_transpose(image)
-    return [decode.flat(upright, n) for n in channels]
-
-
-@contextlib.contextmanager
-def _readable(file: Path) -> Iterator[None]:
-  try:
-    yield
-  except Exception as error:
-    # Pillow's decoders raise errors of a dozen types for damaged files.
-    raise ValueError(
-      f'cannot read {file} ({error}). Remove it, or save it anew with a '
-      'picture editor.'
-    ) from error
-
-
-def _square(image: Image.Image, resolution: int) -> np.ndarray:
-  """The central square, uint8 [resolution, resolution, channels]."""
-  side = min(image.size)
-  left, top = (image.width - side) // 2, (image.height - side) // 2
-  square = image.crop((left, top, left + side, top + side))
-  square = square.resize((resolution, resolution), Image.Resampling.LANCZOS)
-  return np.asarray(square).reshape(resolution, resolution, -1)
+    return [decode.prepared(upright, *form) for form in forms]

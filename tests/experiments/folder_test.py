@@ -220,7 +220,7 @@ def test_sixteen_bits_that_are_not_square_are_scored(
   [
     (
       {},
-      r'levels from 50 to 4001 alone, .* for instance --levels 50 4001',
+      r'levels from 50 to 4001 of .* for instance --levels 50 4001',
     ),
     ({'levels': (4001, 50)}, 'a black below a white'),
     ({'levels': LEVELS, 'channels': 3}, '--levels is for 16-bit grey'),
@@ -238,7 +238,9 @@ def test_pixels_outside_of_the_levels_are_told(scans, capsys):
   source = experiment.make_data(config(folder, levels=(100, 2000)))
   share = np.mean((pixels < 100) | (pixels > 2000))
   told = capsys.readouterr().err
-  assert f'{share:.2%} of the pixels are outside of --levels 100 2000' in told
+  assert (
+    f'{share:.2%} of the pixels of {folder} are outside of --levels ' in told
+  )
   assert 'from 50 to 4001' in told
   image = source[np.arange(COUNT)]['image'][..., 0]
   np.testing.assert_array_equal(image == 0, pixels <= 100)

@@ -1,6 +1,7 @@
 """Translating pictures with the commands: training, own pictures, scores."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -136,9 +137,9 @@ def test_a_run_shows_input_translation_and_truth_of_held_out_pairs(
   shown = np.asarray(Image.open(grid))
   first = shown[2:10, 2:10], shown[2:10, 22:30]
   held_out = data.parted(data.paired_folder(pairs, 8), 0.1)[1]
-  image = held_out[np.arange(1)]['image'][0]
-  np.testing.assert_array_equal(first[0], image[..., :3])
-  np.testing.assert_array_equal(first[1], image[..., 3:])
+  pair = held_out[np.arange(1)]
+  np.testing.assert_array_equal(first[0], pair['x'][0])
+  np.testing.assert_array_equal(first[1], pair['y'][0])
   assert _size(paired_run / 'reals.png') == (12 * 10 + 2, 4 * 10 + 2)
 
 
@@ -200,6 +201,97 @@ def test_both_directions_are_shown(unpaired_run):
   # Two of twenty are held out: input, translation and back, of x and of y.
   grid = unpaired_run / 'samples' / '000002.png'
   assert _size(grid) == (12 * 10 + 2, 10 + 2)
+
+
+@pytest.fixture(scope='module')
+def scans(tmp_path_factory):
+  """Two folders of 16-bit grey, of equal names and different windows."""
+  folder = tmp_path_factory.mktemp('scans')
+  for name, low, high in (('A', 0, 4096), ('B', 1000, 1200)):
+    (folder / name).mkdir()
+    draw = np.random.default_rng(low)
+    for i in range(20):
+      pixels = draw.integers(low, high, (8, 8), dtype=np.uint16)
+      Image.fromarray(pixels).save(folder / name / f'{i:02}.png')
+  return folder
+
+
+GREY = ('--x-channels=1', '--y-channels=1')
+LEVELS = (*('--x-levels', '0', '4095'), *('--y-levels', '1000', '1199'))
+
+
+def _of_scans(name, folder):
+  return {
+    'paired': ['paired', f'--path={folder}'],
+    'unpaired': ['unpaired', f'--x={folder / "A"}', f'--y={folder / "B"}'],
+  }[name]
+
+
+@pytest.mark.parametrize(
+  ('name', 'domain', 'made', 'levels'),
+  [
+    ('paired', '', 'y', (1000, 1199)),
+    ('unpaired', '', 'fake_y', (1000, 1199)),
+    ('unpaired', 'y:', 'fake_x', (0, 4095)),
+  ],
+)
+def test_scans_become_scans_of_16_bits(
+  name, domain, made, levels, scans, tmp_path, capsys
+):
+  workdir, side = tmp_path / 'run', 'B' if domain else 'A'
+  words = [*_of_scans(name, scans), f'--workdir={workdir}', *SMALL, *GREY]
+  with translators.small():
+    train.main([*words, *LEVELS])
+    sample.main(
+      [
+        f'--workdir={workdir}',
+        f'--input={domain}{scans / side}',
+        f'--files={tmp_path / "made"}',
+        f'--npz={tmp_path / "made.npz"}',
+        f'--grid={tmp_path / "grid.png"}',
+      ]
+    )
+  assert capsys.readouterr().err == ''
+  images = np.load(tmp_path / 'made.npz')[made]
+  assert (images.shape, images.dtype) == ((20, 8, 8, 1), np.uint16)
+  assert levels[0] <= images.min() < images.max() <= levels[1]
+  with Image.open(tmp_path / 'made' / '000007.png') as one:
+    np.testing.assert_array_equal(np.asarray(one), images[7, ..., 0])
+  # On the grid a scan is in its window, beside its translation.
+  low, high = (1000, 1199) if domain else (0, 4095)
+  with Image.open(scans / side / '00.png') as scan:
+    expected = (np.asarray(scan) - float(low)) * (255 / (high - low))
+  shown = np.asarray(Image.open(tmp_path / 'grid.png'))[2:10, 2:10, 0]
+  np.testing.assert_allclose(shown, expected, atol=0.51)
+
+
+@pytest.mark.parametrize('name', ['paired', 'unpaired'])
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (GREY, r'from \d+ to 40\d\d of 65,536; say .* --x-levels \d+ 40\d\d$'),
+    ((*GREY, *LEVELS[:3]), 'say which are .* for instance --y-levels'),
+    (LEVELS, '--x-levels is for 16-bit grey.* and for --x-channels=1'),
+  ],
+)
+def test_levels_must_be_told(name, flags, message, scans, tmp_path, capsys):
+  words = [*_of_scans(name, scans), f'--workdir={tmp_path / "run"}']
+  with pytest.raises(SystemExit):
+    train.main([*words, *SMALL, *flags])
+  err = capsys.readouterr().err
+  assert re.search(message, err, re.MULTILINE), err
+
+
+def test_inputs_of_16_bits_of_a_run_of_8_are_of_the_whole_range(
+  paired_run, scans, capsys
+):
+  config = paired.Config(x_channels=1)
+  asked = paired.load_inputs(config, str(scans / 'A'))
+  assert asked['x'].dtype == np.uint16
+  told = capsys.readouterr().err
+  assert '65535 for white, since the run has no --x-levels' in told
+  asked = paired.load_inputs(paired.Config(), str(scans / 'A'))
+  assert asked['x'].dtype == np.uint8
 
 
 def test_evaluate_scores_translations(paired_run, unpaired_run, capsys):
@@ -475,13 +567,14 @@ def test_own_pictures_that_cannot_be_translated_are_named(
 
 
 def test_drawings_are_inputs_of_one_channel(tmp_path, monkeypatch):
+  def drawings(n):
+    x, y = (np.full((n, 64, 64, channels), n, np.uint8) for channels in (1, 3))
+    return data.Arrays({'x': x, 'y': y})
+
   monkeypatch.setattr(
     openmoji_pix2pix.data,
     'openmoji',
-    lambda path, **flags: [
-      data.Arrays({'image': np.full((n, 64, 64, 4), n, np.uint8)})
-      for n in (7, 3)
-    ],
+    lambda path, **flags: [drawings(7), drawings(3)],
   )
   config = openmoji_pix2pix.Config(path=str(tmp_path))
   source = openmoji_pix2pix.make_data(config)

@@ -26,12 +26,11 @@ def _pair(left, right, side=6):
   return image
 
 
-def _colours(arrays, split=3):
+def _colours(source):
   """The colour of each input and of each translation, which are plain."""
-  image = arrays.arrays['image']
-  assert (image == image[:, :1, :1]).all()
-  x, y = np.split(image[:, 0, 0], [split], -1)
-  return x.tolist(), y.tolist()
+  x, y = (source.arrays[name] for name in 'xy')
+  assert all((image == image[:, :1, :1]).all() for image in (x, y))
+  return x[:, 0, 0].tolist(), y[:, 0, 0].tolist()
 
 
 def test_side_by_side_the_input_is_on_the_left(tmp_path):
@@ -86,17 +85,17 @@ def test_channels_belong_to_the_input_whichever_side_it_is_on(
   _save(tmp_path / 'two' / 'A' / 'a.png', _plain(left))
   _save(tmp_path / 'two' / 'B' / 'a.png', _plain(right))
   for name in ('one', 'two'):
-    arrays = data.paired_folder(tmp_path / name, 4, 1, 3, reverse)
-    assert _colours(arrays, 1) == ([[40]], [[255, 0, 0]])
+    pairs = data.paired_folder(tmp_path / name, 4, 1, 3, reverse)
+    assert _colours(pairs) == ([[40]], [[255, 0, 0]])
 
 
 def test_both_of_a_pair_lose_the_same_margins(tmp_path):
   columns = np.arange(12)[None, :, None] * np.ones((6, 1, 3))
   _save(tmp_path / 'A' / 'a.png', columns)
   _save(tmp_path / 'B' / 'a.png', columns.repeat(2, 0).repeat(2, 1))
-  image = data.paired_folder(tmp_path, 6).arrays['image']
-  np.testing.assert_array_equal(image[0, 0, :, 0], np.arange(3, 9))
-  np.testing.assert_allclose(image[0, 0, :, 3], np.arange(3, 9), atol=1)
+  arrays = data.paired_folder(tmp_path, 6).arrays
+  np.testing.assert_array_equal(arrays['x'][0, 0, :, 0], np.arange(3, 9))
+  np.testing.assert_allclose(arrays['y'][0, 0, :, 0], np.arange(3, 9), atol=1)
 
 
 @pytest.mark.parametrize(
@@ -149,15 +148,52 @@ def test_other_mistakes_are_named(tmp_path):
     data.paired_folder(tmp_path, 4)
 
 
-def test_pairs_are_taken_apart_also_when_mirrored():
+def test_both_of_a_pair_are_mirrored():
   image = np.arange(2 * 3 * 3 * 4, dtype=np.uint8).reshape(2, 3, 3, 4)
-  source = data.mirrored(data.Arrays({'image': image}))
-  pairs = data.Pairs(source, 1)
+  x, y = image[..., :1], image[..., 1:]
+  pairs = data.mirrored(data.Arrays({'x': x, 'y': y}), 'xy')
   assert len(pairs) == 4
   got = pairs[np.array([3, 0])]
-  np.testing.assert_array_equal(got['x'][0], image[1, :, ::-1, :1])
-  np.testing.assert_array_equal(got['y'][0], image[1, :, ::-1, 1:])
-  np.testing.assert_array_equal(got['y'][1], image[0, ..., 1:])
+  np.testing.assert_array_equal(got['x'], [x[1, :, ::-1], x[0]])
+  np.testing.assert_array_equal(got['y'], [y[1, :, ::-1], y[0]])
+
+
+@pytest.mark.parametrize('reverse', [False, True])
+def test_grey_of_16_bits_keeps_its_levels(reverse, tmp_path, capsys):
+  levels = np.arange(36, dtype=np.uint16).reshape(6, 6)
+  one, other = 1000 + levels, 65535 - levels
+  _save(tmp_path / 'two' / 'A' / '1.png', Image.fromarray(one))
+  _save(tmp_path / 'two' / 'B' / '1.png', Image.fromarray(other))
+  both = np.concatenate([one, other], 1)
+  _save(tmp_path / 'one' / '1.png', Image.fromarray(both))
+  expected = [other, one] if reverse else [one, other]
+  for name in ('one', 'two'):
+    arrays = data.paired_folder(tmp_path / name, 6, 1, 1, reverse).arrays
+    got = [arrays[side][0, ..., 0] for side in 'xy']
+    np.testing.assert_array_equal(got, expected)
+    assert arrays['x'].dtype == arrays['y'].dtype == np.uint16
+  assert capsys.readouterr().err == ''
+
+
+def test_grey_of_16_bits_may_become_colour(tmp_path):
+  _save(tmp_path / 'A' / '1.png', Image.fromarray(np.full((4, 4), 777, 'u2')))
+  _save(tmp_path / 'B' / '1.png', _plain((1, 2, 3), 4, 4))
+  pairs = data.paired_folder(tmp_path, 4, 1, 3)
+  assert _colours(pairs) == ([[777]], [[1, 2, 3]])
+  dtypes = [pairs.arrays[name].dtype for name in 'xy']
+  assert dtypes == [np.uint16, np.uint8]
+
+
+def test_grey_of_16_bits_among_others_becomes_8(tmp_path, capsys):
+  _save(tmp_path / '1.png', Image.fromarray(np.full((4, 8), 257 * 9, 'u2')))
+  _save(tmp_path / '2.png', _pair((4, 4, 4), (5, 5, 5)))
+  pairs = data.paired_folder(tmp_path, 4, 1, 1)
+  assert _colours(pairs) == ([[9], [4]], [[9], [5]])
+  assert (
+    capsys.readouterr().err.count('paired_folder: 16-bit grey such as') == 1
+  )
+  assert data.pictures(tmp_path / '1.png', 4, 1).max() == 257 * 9
+  assert data.pictures(tmp_path, 4, 1).max() == 9
 
 
 @pytest.mark.parametrize(
@@ -212,10 +248,10 @@ def _drawings(path, codes, **changes):
 
 
 def _numbers(arrays):
-  image = arrays.arrays['image']
-  assert image.shape[1:] == (4, 4, 4)
-  assert (image == image[:, :1, :1, :1]).all()
-  return set(image[:, 0, 0, 0].tolist())
+  x, y = (arrays.arrays[name] for name in 'xy')
+  assert (x.shape[1:], y.shape[1:]) == ((4, 4, 1), (4, 4, 3))
+  assert all((image == x[:, :1, :1]).all() for image in (x, y))
+  return set(x[:, 0, 0, 0].tolist())
 
 
 def test_emoji_are_chosen_and_all_tones_of_one_stay_together(tmp_path):
@@ -284,7 +320,7 @@ def test_the_real_drawings_hold_out_a_fifth():
   if not path.is_file():
     pytest.skip(f'no {path}')
   train, held_out = data.openmoji(path)
-  assert train.arrays['image'].shape[1:] == (64, 64, 4)
+  assert train.arrays['y'].shape[1:] == (64, 64, 3)
   assert 0.17 < len(held_out) / (len(train) + len(held_out)) < 0.23
   both = [len(x) for x in data.openmoji(path, skin_tones=True, flags=True)]
   assert sum(both) == 4490  # all but five patches of skin
