@@ -61,7 +61,7 @@ class Config:
   The line under a number is its help, also where a subclass changes the
   default. Help of 30 characters, and `--flag TYPE` of 24, keep a line each.
   ValueError: a whole number that is out of range: below 1 where it is one of
-  these or a width, or else below 0; of the seed, one that 32 bits do not hold.
+  these or a width, or else below 0; of the seed see `check_seed`.
   """
 
   steps: int
@@ -96,16 +96,22 @@ class Config:
     for field in dataclasses.fields(self):
       name, value = field.name, getattr(self, field.name)
       least = int(name in own or name.endswith('width'))
-      flag = '--' + name.replace('_', '-')
-      if name == 'seed' and abs(value) >= 2**31:
-        raise ValueError(f'{flag} must be below {2**31}, got {value}')
-      if name != 'seed' and type(value) is int and value < least:
+      if name == 'seed':
+        check_seed(value)
+      elif type(value) is int and value < least:
+        flag = '--' + name.replace('_', '-')
         raise ValueError(f'{flag} must be {least} or more, got {value}')
 
   @property
   def dtype(self) -> DTypeLike:
     """Of the computation."""
     return jnp.bfloat16 if self.bfloat16 else jnp.float32
+
+
+def check_seed(seed: int) -> None:
+  """ValueError: it is none of numpy's, or jax would keep 32 bits of it."""
+  if not 0 <= seed < 2**31:
+    raise ValueError(f'--seed must be from 0 to {2**31 - 1}, got {seed}')
 
 
 class Run(NamedTuple):

@@ -96,8 +96,14 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
   """
   if bool(arguments.workdir) == bool(arguments.real and arguments.fake):
     raise UserError('give --workdir, or both --real and --fake')
+  configs.check_seed(arguments.seed)
   if arguments.count < 1:
     raise UserError(f'--count must be 1 or more, got {arguments.count}')
+  if arguments.resamples < 2 and arguments.resamples != 0:
+    raise UserError(
+      '--resamples must be 2 or more, or 0 for no intervals, got '
+      f'{arguments.resamples}'
+    )
   run = experiment = None
   if arguments.workdir:
     workdir = Path(arguments.workdir).expanduser()
@@ -118,6 +124,7 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
   if arguments.classes and not labelled:
     raise UserError('--classes needs labels of reals and fakes')
   extractor = EXTRACTORS[name]()
+  check_enough(extractor, real, fake)
   of_real, of_fake = extract_cached(extractor, real), extract(extractor, fake)
   of_held_out = held_out and extract_cached(extractor, held_out)
   found = scores(of_real, of_fake, of_held_out, resamples=arguments.resamples)
@@ -214,6 +221,18 @@ def compared(
         f'{list(shape)}: height, width and channels must agree'
       )
   return real, fake, held_out or None
+
+
+def check_enough(extractor: Extractor, *compared: Pictures) -> None:
+  """UserError: halves, or tenths for an inception score, would be empty."""
+  least = 10 if extractor.has_classes else 4
+  for each in compared:
+    if len(each.source) < least:
+      raise UserError(
+        f'scores in features of {extractor.name} need {least} pictures or more '
+        f'of each kind, got {len(each.source)} of {each.name}; --count is the '
+        'most that are taken'
+      )
 
 
 def unseen(

@@ -107,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   run = configs.load(workdir, EXPERIMENTS)
   generate, kind = _loaded(run, arguments.best)
   with building():
+    configs.check_seed(arguments.seed)
     if arguments.input is None:
       count = 64 if arguments.count is None else arguments.count
       asked = generate.conditions(count, arguments.label or None)

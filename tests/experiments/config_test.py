@@ -151,8 +151,9 @@ def test_home_is_expanded_in_the_workdir(monkeypatch):
   assert parse('--workdir=~/run').workdir == Path('/home/ada/run')
 
 
-def test_negative_seed_is_a_value():
-  assert parse('--workdir w --seed -1').config.seed == -1
+def test_a_negative_number_is_a_value():
+  run = parse('--workdir w --learning-rate -1')
+  assert run.config.learning_rate == -1
 
 
 def test_mistyped_name_gets_the_nearest_and_all():
@@ -578,7 +579,8 @@ def test_a_file_that_is_not_there_is_left_to_its_reader(tmp_path):
     ('--width=0', '--width must be 1 or more, got 0'),
     ('--latent-dim=-1', '--latent-dim must be 0 or more, got -1'),
     ('--num-classes=-1', '--num-classes must be 0 or more, got -1'),
-    (f'--seed={2**31}', f'--seed must be below {2**31}, got {2**31}'),
+    (f'--seed={2**31}', f'--seed must be from 0 to {2**31 - 1}, got {2**31}'),
+    ('--seed=-1', f'--seed must be from 0 to {2**31 - 1}, got -1'),
   ],
 )
 def test_numbers_of_an_experiment_are_in_range(flag, told):

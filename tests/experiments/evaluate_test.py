@@ -172,11 +172,14 @@ def test_a_neighbour_is_shown_beside_its_fake(digits):
     (['--real={a}', '--fake={tmp}/none'], 'is no folder, no .npz file'),
     (['--real={a}', '--fake={tmp}/empty'], 'no picture'),
     (['--real={a}', '--fake={tmp}/colour.npz'], 'must agree'),
-    (['--real={a}', '--fake={tmp}/few.npz'], 'at least'),
+    (['--real={a}', '--fake={tmp}/few.npz'], 'of each kind, got 5 of'),
     (['--real={a}', '--fake={tmp}/float.npz'], 'must be uint8'),
     (['--real={a}', '--fake={tmp}/corrupt'], 'corrupt'),
     (['--real={a}', '--fake={b}', '--extractor=vgg'], 'is none of'),
     (['--real={a}', '--fake={b}', '--count=0'], '--count must be 1 or more'),
+    (['--real={a}', '--fake={b}', '--count=9'], 'need 10 pictures or more'),
+    (['--real={a}', '--fake={b}', '--seed=-1'], '--seed must be from 0 to'),
+    (['--real={a}', '--fake={b}', '--resamples=1'], 'must be 2 or more, or 0'),
     (['--real={a}', '--fake={tmp}/plain.npz', '--classes'], 'needs labels'),
   ],
 )
@@ -196,7 +199,7 @@ def test_what_cannot_be_scored_is_named(
   if not any(word.startswith('--extractor') for word in words):
     words.append('--extractor=digits')
   with pytest.raises(SystemExit) as status:
-    run(*words, f'--output={tmp_path}', '--resamples=0')
+    run('--resamples=0', *words, f'--output={tmp_path}')
   assert status.value.code == 2
   assert message in capsys.readouterr().err
   assert not (tmp_path / 'evaluation.json').exists()
