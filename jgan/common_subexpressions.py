@@ -9,7 +9,14 @@ XLA sees them.
 """
 
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import (
+  Callable,
+  Hashable,
+  Iterable,
+  Iterator,
+  Mapping,
+  Sequence,
+)
 from typing import Any, TypeVar
 
 import jax
@@ -76,18 +83,44 @@ def _played(program: core.ClosedJaxpr) -> Callable[[Sequence, Sequence], list]:
     ]
     return core.ClosedJaxpr(program.jaxpr, constants)
 
-  @jax.custom_jvp
+  def unmerged(traced, inputs):
+    return core.jaxpr_as_fun(filled(traced))(*inputs)
+
   def merged(traced, inputs):
     return core.jaxpr_as_fun(_merged(filled(traced)))(*inputs)
 
-  @merged.defjvp
-  def _(primals, tangents):
-    def unmerged(traced, inputs):
-      return core.jaxpr_as_fun(filled(traced))(*inputs)
-
-    return jax.jvp(unmerged, primals, tangents)
-
+  if _holds(program.jaxpr, 'custom_vjp_call'):
+    # It has no forward mode, which a rule of forward mode would ask for even
+    # where nothing is derived.
+    merged = jax.custom_vjp(merged)
+    merged.defvjp(
+      lambda *primals: jax.vjp(unmerged, *primals),
+      lambda pullback, cotangents: pullback(cotangents),
+    )
+  else:
+    merged = jax.custom_jvp(merged)
+    merged.defjvp(functools.partial(jax.jvp, unmerged))
   return merged
+
+
+def _holds(jaxpr: core.Jaxpr, name: str) -> bool:
+  """Whether an operation of this name is anywhere in a program."""
+  return any(
+    equation.primitive.name == name
+    or any(_holds(inner, name) for inner in _inner(equation.params.values()))
+    for equation in jaxpr.eqns
+  )
+
+
+def _inner(params: Iterable) -> Iterator[core.Jaxpr]:
+  """The programs among the parameters of an operation."""
+  for param in params:
+    if isinstance(param, core.ClosedJaxpr):
+      yield param.jaxpr
+    elif isinstance(param, core.Jaxpr):
+      yield param
+    elif isinstance(param, tuple):
+      yield from _inner(param)
 
 
 def _merged(program: core.ClosedJaxpr) -> core.ClosedJaxpr:

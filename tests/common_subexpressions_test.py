@@ -1,6 +1,7 @@
 """Common subexpressions: the same numbers, from fewer operations."""
 
 import collections
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -219,6 +220,22 @@ def test_without_jit_the_function_is_called_as_it_is():
 
   with jax.disable_jit():
     assert eliminate(function)(-2.0) == 2
+
+
+def test_derivatives_pass_by_what_has_no_forward_mode():
+  def function(x, y):
+    return jnp.sin(x) * sine(y) * jax.jit(sine)(y)
+
+  def slope(function, x):
+    return jax.grad(function)(x, 0.5)  # the sines of y have none
+
+  got, expected = (
+    jax.value_and_grad(functools.partial(slope, each))(0.3)
+    for each in (eliminate(function), function)
+  )
+  np.testing.assert_allclose(got, expected, rtol=1e-6)
+  tangent = jax.jvp(eliminate(lambda x: jnp.sin(x) ** 2), (0.3,), (1.0,))[1]
+  np.testing.assert_allclose(tangent, np.sin(0.6), rtol=1e-6)
 
 
 def test_derivatives_reach_what_the_function_closes_over():

@@ -662,6 +662,24 @@ def test_a_step_leaves_no_dtype_to_promotion(request, trained, dtype):
   assert after == state
 
 
+def test_a_step_has_derivatives(trained):
+  gan, batch, key = trained.gan, trained.row.batch, jax.random.key(1)
+
+  def ends(variables, state):
+    state, _ = jgan.train_step(
+      gan, state._replace(variables=variables), batch, key
+    )
+    leaves = jax.tree.leaves(state.variables)
+    return sum(x.sum() for x in leaves if jnp.issubdtype(x.dtype, jnp.floating))
+
+  slopes = jax.eval_shape(
+    jax.grad(ends, allow_int=True), trained.start.variables, trained.start
+  )
+  assert jax.tree.structure(slopes) == jax.tree.structure(
+    trained.start.variables
+  )
+
+
 def test_checkpoint_round_trip(trained, tmp_path):
   with Checkpoints(tmp_path / 'checkpoints', keep=1) as checkpoints:
     checkpoints.save(STEPS, trained.states[-1])

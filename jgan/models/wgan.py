@@ -17,6 +17,7 @@ and for each 500th, are left out: the paper does not have them.
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 from jax.typing import DTypeLike
 
 from jgan import latents, losses
@@ -47,10 +48,10 @@ def keep_params_in_box(bound: float) -> optax.GradientTransformation:
     difference = end - param
     # It is rounded, and the sum may land a hair outside of the box: then with
     # the next difference inwards it does not.
-    landed = param + difference
-    inward = jnp.nextafter(difference, -jnp.sign(landed) * jnp.inf)
+    step, landed = lax.stop_gradient((difference, param + difference))
+    inward = jnp.nextafter(step, -jnp.sign(landed) * jnp.inf) - step
     outside = jnp.abs(landed) > jnp.asarray(bound, param.dtype)
-    return jnp.where(outside, inward, difference)
+    return difference + jnp.where(outside, inward, 0)
 
   def update(updates, state, params=None):
     if params is None:

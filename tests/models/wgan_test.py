@@ -77,6 +77,16 @@ def test_projection_is_exact_whatever_the_rounding(bound, scale):
   np.testing.assert_allclose(ends, expected, rtol=0, atol=grain)
 
 
+def test_derivatives_stop_at_the_box():
+  def ends(params):
+    updates = jnp.array([0.125, 1.0, -2.0, -0.5])
+    updates, _ = keep_params_in_box(0.3).update(updates, None, params)
+    return optax.apply_updates(params, updates).sum()
+
+  slopes = jax.grad(ends)(jnp.array([0.0, 0.4, -0.2, 3.0]))
+  np.testing.assert_array_equal(slopes, [1, 0, 0, 0])
+
+
 def test_mistakes_are_named():
   with pytest.raises(ValueError, match='must be positive, got 0'):
     game(clip=0.0)
