@@ -123,9 +123,9 @@ def side_by_side(
   axes = jgan.TrainState(None, 0, 0, 0)
   parts = jgan.TrainState(everywhere, divided, divided, divided)
   of_members = jgan.sharding.over_examples(mesh)
-  values, keys = jax.device_put(
-    (np.asarray(values), jnp.stack(keys)), of_members
-  )
+  # Clones: a program of these members that is only traced has them as well.
+  keys = jnp.stack([jax.random.clone(key) for key in keys])
+  values, keys = jax.device_put((np.asarray(values), keys), of_members)
 
   def play(values, keys, state, stored, inputs, read, moves):
     def one(value, key, state, stored, inputs):

@@ -228,18 +228,18 @@ def program_of(
     return dispatch.in_less_memory(gan, config)
 
   values = [asked.value(run) or 0 for run in runs]
-  side_by_side = ensemble.side_by_side(
-    make_gan, values, keys, jax.devices(), options
+  side_by_side = functools.partial(
+    ensemble.side_by_side, make_gan, values, keys, jax.devices()
   )
   reason = asked.number and ensemble.hindrance(
-    side_by_side,
+    side_by_side({}),  # jax takes no options where it only traces
     gans,
     [task.state for task in tasks],
     [member.batch(0) for member in members.values()],
     dispatch.told_by(gans[0].players, 0, runs[0].config.steps),
   )
   if not reason:
-    return side_by_side
+    return side_by_side(options)
   reason = f'{asked.number} decides shapes or code ({reason})'
   if mapped:
     raise UserError(
