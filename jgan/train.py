@@ -2,7 +2,8 @@
 
 Everything here is pure, and the same functions run eagerly, under `jax.jit`
 on one device or over sharded arrays, under `jax.pmap` and `jax.shard_map`
-(with `axis_name`), in `jax.lax.scan`, and under `jax.vmap` over seeds.
+(with `axis_name`), in `jax.lax.scan`, under `jax.vmap` over seeds, and under
+`jax.grad`, as for unrolled games.
 
 The key is the run's and never changes: `init` folds in 0, a step folds in 1
 and its number, `sample` 2. There is no random state to save, and a resumed run
