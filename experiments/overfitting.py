@@ -85,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     raise UserError('give a RUN or more, and a --count of 1 or more')
   runtime.prepare()
   with building():
+    configs.check_seed(asked.seed)
     print(table({name: row(Path(name), asked) for name in asked.runs}))
 
 

@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   runtime.prepare()
   generate = sample.load(workdir)
   with building():
+    configs.check_seed(asked.seed)
     for name, picture in (
       ('mixing', mixing(generate, run, asked)),
       ('truncation', truncation(generate, run, asked)),

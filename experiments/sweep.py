@@ -115,7 +115,8 @@ def parse(argv: Sequence[str]) -> Sweep:
     value = f'{number}{getattr(run.config, number):.10g}-' if number else ''
     for seed in range(run.config.seed, run.config.seed + asked.seeds):
       name = f'{value}seed{seed}'
-      config = dataclasses.replace(run.config, seed=seed)
+      with building():
+        config = dataclasses.replace(run.config, seed=seed)
       members[name] = configs.Run(run.name, run.workdir / name, config)
   if len(members) < len(runs) * asked.seeds:
     raise UserError(f'--sweep={asked.sweep} names a value twice')

@@ -76,6 +76,7 @@ def test_a_game_without_logits_is_refused(workdir):
   ('flags', 'message'),
   [
     (['--count=0'], '--count of 1 or more'),
+    (['--seed=-1'], '--seed must be from 0 to'),
     (['--held-out=nowhere'], 'nowhere is no folder'),
   ],
 )

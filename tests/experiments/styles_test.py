@@ -84,6 +84,7 @@ def test_truncation_ends_in_one_picture(drawn):
 def test_mistakes_are_told_in_a_line(run, tmp_path, capsys):
   for flags, message in (
     ((f'--workdir={run}', '--rows=0'), 'must be 1 or more'),
+    ((f'--workdir={run}', '--seed=-1'), '--seed must be from 0 to'),
     ((f'--workdir={tmp_path}',), 'holds no run'),
   ):
     with pytest.raises(SystemExit) as exit:

@@ -422,6 +422,10 @@ def test_scores_while_training(tmp_path, capsys):
   [
     (['--seeds=0'], '--seeds must be 1 or more, got 0'),
     (
+      [f'--seed={2**31 - 1}', '--seeds=2'],
+      f'--seed must be from 0 to {2**31 - 1}',
+    ),
+    (
       ['--sweep=gamma=1,2'],
       'has for itself: learning_rate, every, width, quiet',
     ),
