@@ -58,7 +58,7 @@ def applied(
       f'{flag} {low} {high}'
     )
   black, white = levels or data.ALL_LEVELS
-  result = data.stretched(source, (black, white), name)
+  result = data.stretched(source, (black, white), name, flag)
   clipped = sum(((x < black) | (x > white)).sum() for x in images)
   if clipped:
     print(

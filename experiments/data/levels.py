@@ -32,7 +32,7 @@ class _Stretched(Resident):
 
 
 def stretched(
-  source: Resident, levels: Levels, name: str = 'image'
+  source: Resident, levels: Levels, name: str = 'image', who: str = 'levels'
 ) -> Resident:
   """Returns a source where the given levels are 0 and 65535.
 
@@ -43,11 +43,12 @@ def stretched(
     source: where the examples are.
     levels: black and white.
     name: of their pictures, uint16.
+    who: what asks for them, for the error.
 
   Raises:
     ValueError: black is not below white, or they are outside of 0 to 65535.
   """
-  low, high = checked(levels)
+  low, high = checked(levels, who)
   clipped = np.clip(np.arange(65536), low, high)
   table = np.rint((clipped - low) * (65535 / (high - low)))
   return _Stretched(source, table.astype(np.uint16), name)
@@ -76,12 +77,12 @@ def to_pixels(images: np.ndarray, levels: Levels | None) -> np.ndarray:
   return to_uint8(images) if levels is None else to_uint16(images, levels)
 
 
-def checked(levels: Levels) -> Levels:
+def checked(levels: Levels, who: str = 'levels') -> Levels:
   """Returns levels that are in order. ValueError: they are not."""
   low, high = levels
   if not 0 <= low < high <= 65535:
     raise ValueError(
-      'levels: needs a black below a white, both of 0 to 65535, got '
+      f'{who}: needs a black below a white, both of 0 to 65535, got '
       f'{low} and {high}.'
     )
   return low, high

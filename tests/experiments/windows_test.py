@@ -57,6 +57,12 @@ def test_grey_of_8_bits_has_no_levels():
     applied((0, 255), 'y', pictures)
 
 
+@pytest.mark.parametrize('levels', [(9, 9), (-5, 9), (0, 65536)])
+def test_levels_in_no_order_are_told_by_their_flag(levels):
+  with pytest.raises(ValueError, match=r'^--y-levels: needs a black below a'):
+    applied(levels, 'y', data.Arrays({'y': source().arrays['x']}))
+
+
 def _read(png):
   with Image.open(io.BytesIO(png)) as image:
     return np.asarray(image)
