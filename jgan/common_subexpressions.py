@@ -39,9 +39,10 @@ def eliminate(function: F) -> F:
   functions are looked into, but those with shardings of their own, and so are
   loops and branches, each by itself. What `jax.checkpoint` computes again stays
   apart from what it is computed again from. Derivatives are those of the
-  function as it was. So is the function where it has effects (prints,
-  callbacks, references), under `jax.disable_jit()`, and with `jax_debug_nans`
-  or `jax_debug_infs`, which then tell where.
+  function as it was, but in reverse mode alone where it calls a function of
+  `jax.custom_vjp`. The whole is the function as it was where it has effects
+  (prints, callbacks, references), under `jax.disable_jit()`, and with
+  `jax_debug_nans` or `jax_debug_infs`, which then tell where.
 
   Args:
     function: a pure function of trees of arrays to a tree of arrays.
