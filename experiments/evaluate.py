@@ -285,6 +285,7 @@ def protocol(
   held_out: Pictures | None,
 ) -> dict[str, Any]:
   """All that another must know to compare a score with these."""
+  halves = arguments.resamples
   return {
     'extractor': extractor.name,
     'weights_sha256': extractor.sha256,
@@ -296,7 +297,7 @@ def protocol(
     'held_out': held_out and held_out.name,
     'held_out_count': held_out and len(held_out.source),
     'seed': arguments.seed,
-    'interval': f'95%, of {arguments.resamples} halves of the samples',
+    'interval': f'95%, of {halves} halves of the samples' if halves else None,
     'device': jax.devices()[0].device_kind,
     'jax': jax.__version__,
   }

@@ -117,6 +117,8 @@ def test_distance_of_each_class(digits, tmp_path):
   found = report['scores']['frechet_distance_of_class_1']
   assert found['value'] == pytest.approx(0, abs=1e-3)
   assert found['low'] is None
+  assert report['protocol']['interval'] is None
+  assert 'interval' not in evaluate.table(report)
 
 
 def test_copies_of_the_training_data_are_found(digits):
