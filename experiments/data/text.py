@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -124,7 +125,7 @@ def _lines(path: str | os.PathLike) -> Sequence[str]:
     if content.startswith(b'\x1f\x8b'):
       content = gzip.decompress(content)
     text = content.decode('utf-8-sig')
-  except (EOFError, OSError, UnicodeDecodeError) as error:
+  except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
     raise ValueError(
       f'text: {path} is no text in UTF-8, nor its gzip: {error}'
     ) from error
