@@ -26,11 +26,13 @@ class Numbers(NamedTuple):
     names: of the columns; '1', '2', ... where the file does not name them.
     header: whether it does.
     values: float64 `[rows, columns]`, all finite.
+    delimiter: what stands between two columns in the file.
   """
 
   names: tuple[str, ...]
   header: bool
   values: np.ndarray
+  delimiter: str = ','
 
   def to_unit(self, values: np.ndarray) -> np.ndarray:
     """Numbers `[..., columns]` in the file's units as float32 in [0, 1].
@@ -48,14 +50,14 @@ class Numbers(NamedTuple):
     return low + (high - low) * np.clip(np.asarray(values, np.float64), 0, 1)
 
   def to_csv(self, series: np.ndarray) -> bytes:
-    """Series in [0, 1] as the content of a CSV file in the file's units.
+    """Series in [0, 1] as a CSV file in the file's units, with its delimiter.
 
     Args:
       series: `[t, columns]`; or several, `[n, t, columns]`, which come one
         after the other, each row after the number of its series.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
+    writer = csv.writer(text, delimiter=self.delimiter, lineterminator='\n')
     several = series.ndim == 3
     if self.header:
       writer.writerow(['series'] * several + list(self.names))
@@ -139,7 +141,7 @@ def read_numbers(
   """
   if not os.fspath(path):
     raise FileNotFoundError('series: needs the path of a CSV file of numbers.')
-  _, rows = read_rows(path)
+  delimiter, rows = read_rows(path)
   lines = [(line, [cell.strip() for cell in row]) for line, row in rows]
   _, first = lines[0]
   header = not all(map(is_number, first))
@@ -153,7 +155,8 @@ def read_numbers(
       for line, cells in lines[header:]
     ]
   )
-  return Numbers(tuple(names[i] for i in places), header, values)
+  wanted = tuple(names[i] for i in places)
+  return Numbers(wanted, header, values, delimiter)
 
 
 def _numbered(count):

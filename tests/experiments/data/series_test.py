@@ -88,6 +88,13 @@ def test_samples_as_csv(tmp_path):
   )
 
 
+def test_samples_have_the_delimiter_of_the_data(tmp_path):
+  for between in (';', '\t', '|'):
+    content = 'a,b\n1,2\n3,4\n'.replace(',', between)
+    table = data.read_numbers(written(tmp_path, content))
+    assert table.to_csv(table.to_unit(table.values)) == content.encode()
+
+
 def test_numbers_close_together_far_from_zero_stay_apart_in_a_csv(tmp_path):
   content = 'at,level,zone\n1700000000001,1e5,1234567890123\n'
   content += '1700000000002,100000.125,1234567890123\n'
