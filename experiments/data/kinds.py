@@ -193,7 +193,8 @@ def kind_of(
     max_values: of labels, to the network; 2 or more.
 
   Raises:
-    ValueError: it is of no kind: most of its texts are there only once, or are
+    ValueError: it is of no kind: most rows have a text that no other has,
+      unless they are at most `max_values` and `forced`; or of more most are
       numbers while others are not; or they are numbers whose largest is above
       1e100, or below 1e-100.
   """
@@ -209,8 +210,9 @@ def kind_of(
       ):
         if kind is not None:
           return kind
-  if len(column.values) > max_values:
-    _check_labels(name, column, forced)
+  many = len(column.values) > max_values
+  if many or (not forced and len(column.values) > _FEW and _are_names(column)):
+    _check_labels(name, column, forced, many)
   return labels_of(column, max_values)
 
 
@@ -265,8 +267,8 @@ def labels_of(column: Texts, max_values: int) -> Labels:
   return Labels(*columns[0], *columns[1])
 
 
-def _check_labels(name, column, forced) -> None:
-  """ValueError: texts of so many values are no labels."""
+def _check_labels(name, column, forced, many) -> None:
+  """ValueError: the texts are no labels; more than `max_values` are many."""
   values = [x for x in column.values if not _is_missing(x)]
   odd = [x for x in values if not _is_number(x.strip())]
   if not forced and len(values) > _FEW and len(odd) < len(values) / 2:
@@ -274,14 +276,22 @@ def _check_labels(name, column, forced) -> None:
       f'column {name!r}: {odd[0]!r} is no number, though most of its '
       f'{len(values)} values are; correct it, or give --labels or --drop'
     )
-  counts = np.bincount(column.codes)
-  once = int((counts == 1).sum())
-  if once > len(column.codes) / 2:
+  if _are_names(column):
+    kept = '' if many else ', or keep its texts as they are by --labels'
     raise ValueError(
-      f'column {name!r}: {once} of {len(column.codes)} rows have a text that '
-      f'no other has, such as {values[0]!r}: there is nothing to learn of such '
-      'names; leave the column out by --drop'
+      f'column {name!r}: {_once(column)} of {len(column.codes)} rows have a '
+      f'text that no other has, such as {values[0]!r}: there is nothing to '
+      'learn of such names, or of times in such a format (2024-02-29 13:05 is '
+      f'one that is read); leave the column out by --drop{kept}'
     )
+
+
+def _are_names(column: Texts) -> bool:
+  return _once(column) > len(column.codes) / 2
+
+
+def _once(column: Texts) -> int:
+  return int((np.bincount(column.codes) == 1).sum())
 
 
 def _is_number(text: str) -> bool:

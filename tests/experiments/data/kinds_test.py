@@ -123,6 +123,11 @@ def test_numbers_are_rounded_to_what_the_data_write():
   assert [*times.write(parts, 2, None).array()] == ['2021-07-27 01:01', 'none']
 
 
+def test_few_names_are_labels_where_asked_for_and_so_are_two_rows():
+  assert len(kind([f'name {i}' for i in range(30)], labels=['x']).values) == 30
+  assert len(kind(['a', 'b']).values) == 2
+
+
 def test_rare_texts_share_a_value_and_come_back_by_frequency():
   cells = ['a'] * 50 + ['b'] * 40 + ['c'] * 6 + ['d'] * 2 + ['e'] * 2
   found = kind(cells, max_values=3)
@@ -139,6 +144,12 @@ def test_rare_texts_share_a_value_and_come_back_by_frequency():
   ('cells', 'arguments', 'message'),
   [
     ([f'name {i}' for i in range(30)], {}, '30 of 30 rows have a text that no'),
+    (
+      [f'{i}/2/2024' for i in range(12)],
+      {'max_values': 500},
+      '12 of 12 .*--drop, or keep its texts as they are by --labels',
+    ),
+    ([*range(29), 'x1'], {'max_values': 500}, "'x1' is no number, though"),
     ([*range(29), 'x1'], {}, "'x1' is no number, though most of its 30"),
     ([*range(29), '-2e300'], {}, "'x': its largest number is -2e300"),
     ([f'{i}e-300' for i in range(30)], {}, 'largest number is 29e-300'),
