@@ -159,14 +159,15 @@ def remark(config: Config, steps: int) -> str:
 def score(config: Config, generate: Sampler, count: int, seed: int) -> Report:
   """The scores that the module's docstring lists, of at most `count` samples.
 
-  As many as there are texts to learn from, BLEU of as many as are held out.
+  As many as there are texts to learn from, BLEU of as many as are held out,
+  and of two at least.
   """
   texts = corpus(config)
   order = np.random.default_rng(seed).permutation(len(texts.tokens))
   real = texts.split(texts.tokens[order[:count]])
   made = texts.split(generate(len(real), seed))
   learned, held_out = (texts.split(x) for x in (texts.tokens, texts.held_out))
-  size, known, few = len(texts.vocabulary), set(learned), len(held_out)
+  size, known, few = len(texts.vocabulary), set(learned), max(len(held_out), 2)
   entropy = metrics.ngram_cross_entropy
   found = {'held_out_nll': held_out_nll(config, generate)}
   # Good texts that are new are held-out ones.

@@ -276,3 +276,14 @@ def test_a_missing_path_is_told(tmp_path, capsys):
   with pytest.raises(SystemExit):
     train.main(['text', f'--workdir={tmp_path / "run"}'])
   assert 'text: needs the path of a file' in capsys.readouterr().err
+
+
+def test_ten_texts_are_enough_to_score(tmp_path):
+  path = write(tmp_path, '\n'.join(WORDS))  # of which one is held out
+  run = tmp_path / 'run'
+  few = '--steps=1', '--likelihood-steps=1'
+  train.main(['text', f'--workdir={run}', f'--path={path}', *SMALL, *few])
+  evaluate.main([f'--workdir={run}', '--count=30'])
+  report = json.loads((run / 'evaluation.json').read_text())
+  assert report['protocol']['held_out'] == 1
+  assert 0 <= report['scores']['self_bleu']['value'] <= 1
