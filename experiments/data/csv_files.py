@@ -13,6 +13,7 @@ import hashlib
 import io
 import itertools
 import os
+import types
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -161,12 +162,17 @@ def digest(path: str | os.PathLike) -> str:
 
 def csv_bytes(table: Table) -> bytes:
   """A table as the content of a CSV file, with a line of names."""
-  file = io.StringIO(newline='')
-  writer = csv.writer(file, delimiter=table.delimiter, lineterminator='\n')
+  lines = []
+  # It quotes those ends of lines alone that it writes: both, and one is kept.
+  writer = csv.writer(
+    types.SimpleNamespace(write=lines.append),
+    delimiter=table.delimiter,
+    lineterminator='\r\n',
+  )
   writer.writerow(table.columns)
   cells = [column.array() for column in table.columns.values()]
   writer.writerows(zip(*cells, strict=True))
-  return file.getvalue().encode()
+  return ''.join(x.removesuffix('\r\n') + '\n' for x in lines).encode()
 
 
 def _content(path: Path) -> bytes:

@@ -155,3 +155,11 @@ def test_a_table_of_texts_is_quoted_where_it_must_be():
     ['x"y', '2'],
     ['', '3'],
   ]
+
+
+def test_every_end_of_a_line_within_a_cell_stays_there(written):
+  cells = ['a\rb', 'a\nb', 'a\r\nb', 'end\r\n']
+  table = Table({'x\ry': texts(cells), 'z': texts('1234')})
+  again = read_csv(written(csv_bytes(table)))
+  assert [*again.columns] == ['x\ry', 'z']
+  assert [*again.columns['x\ry'].array()] == cells
