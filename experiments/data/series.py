@@ -137,7 +137,7 @@ def read_numbers(
   Raises:
     FileNotFoundError: there is no such file.
     ValueError: as of `read_rows`; or a cell wanted is no finite number, or
-      there is no column of a name.
+      there is no column of a name, or there are several.
   """
   if not os.fspath(path):
     raise FileNotFoundError('series: needs the path of a CSV file of numbers.')
@@ -169,6 +169,11 @@ def _places(path, names, columns):
     raise ValueError(
       f'series: {path} has no column {unknown[0]!r}; its columns are '
       f'{", ".join(names)}.'
+    )
+  if twice := [name for name in columns if names.count(name) > 1]:
+    raise ValueError(
+      f'series: {path} has several columns of the name {twice[0]!r}, so that '
+      '--columns cannot tell which; each of those needs a name of its own.'
     )
   return [names.index(name) for name in columns] or list(range(len(names)))
 

@@ -142,6 +142,14 @@ def test_what_is_not_there_is_told(tmp_path):
     data.read_numbers(path, ('Open', 'Close'))
 
 
+def test_a_name_of_several_columns_chooses_none(tmp_path):
+  path = written(tmp_path, 'a,a,b\n1,2,3\n4,5,6\n')
+  assert data.read_numbers(path).values.shape == (2, 3)
+  assert data.read_numbers(path, ('b',)).names == ('b',)
+  with pytest.raises(ValueError, match="several columns of the name 'a'"):
+    data.read_numbers(path, ('b', 'a'))
+
+
 def test_windows_are_all_there_are():
   values = np.arange(10, dtype=np.float32).reshape(5, 2)
   windows = data.Windows(values, 3)
