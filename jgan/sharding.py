@@ -229,8 +229,19 @@ def agreed(tree: PyTree, axis_name: AxisName) -> PyTree:
   if axis_name is None:
     return tree
   return jax.tree.map(
-    lambda x: lax.pmax(x, axis_name) if _is_varying(x, axis_name) else x, tree
+    lambda x: _any(x, axis_name) if _is_varying(x, axis_name) else x, tree
   )
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _any(x: Array, axis_name: str) -> Array:
+  return lax.pmax(x, axis_name)
+
+
+@_any.defjvp
+def _any_slope(axis_name, primals, tangents):
+  # A maximum over devices has no derivative; that of equals is any one's.
+  return _any(*primals, axis_name), lax.pmean(*tangents, axis_name)
 
 
 def _is_varying(x: Array, axis_name: str) -> bool:

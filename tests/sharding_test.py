@@ -201,6 +201,20 @@ def test_arrays_equal_on_all_devices_are_known_to_be(dtype):
 
 
 @pytest.mark.parametrize('check_vma', [True, False])
+def test_what_devices_agree_on_has_derivatives(check_vma):
+  square = jax.shard_map(
+    lambda w: sharding.agreed(sharding.varying(w, 'batch') ** 2, 'batch'),
+    mesh=mesh(),
+    in_specs=WHOLE,
+    out_specs=WHOLE,
+    check_vma=check_vma,
+  )
+  x = jnp.float32(3)
+  assert jax.jit(jax.grad(square))(x) == 6
+  assert jax.jit(lambda t: jax.jvp(square, (x,), (t,)))(2 * x) == (9, 36)
+
+
+@pytest.mark.parametrize('check_vma', [True, False])
 def test_collection_made_from_the_moving_params_can_be_returned(check_vma):
   """As an average of params or a path length is, and a spectral norm's u."""
 
