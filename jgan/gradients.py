@@ -17,7 +17,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from jgan import sharding
+from jgan import penalties, sharding
 
 Objective: TypeAlias = Callable[
   [PyTree, Mapping[str, Array], PRNGKeyArray], tuple[Array, Any]
@@ -232,7 +232,8 @@ def _add(total: Array, x: Array) -> Array:
 
 def _clipped_sum(grads: PyTree, clip: float) -> PyTree:
   """Sums gradients over their leading axis, each first cut to norm `clip`."""
-  norms = jax.vmap(optax.tree.norm)(grads)
+  squares = jax.vmap(lambda tree: optax.tree.norm(tree, squared=True))(grads)
+  norms = penalties.safe_sqrt(squares)
   # A zero gradient stays zero: no division by its norm. At less than the
   # highest precision an accelerator's sum could exceed the bound.
   factors = clip / jnp.maximum(norms, clip)

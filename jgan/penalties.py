@@ -138,7 +138,7 @@ def dragan(
 
 def _distance(critic, samples, target, one_sided):
   gradient = jax.grad(lambda x: critic(x).sum())(samples)
-  excess = _safe_sqrt(sum_of_squares(gradient)) - target
+  excess = safe_sqrt(sum_of_squares(gradient)) - target
   return (jax.nn.relu(excess) if one_sided else excess) ** 2
 
 
@@ -147,11 +147,12 @@ def sum_of_squares(x: Samples) -> PerExample:
   return (x.reshape(x.shape[0], -1).astype(jnp.float32) ** 2).sum(1)
 
 
-def _safe_sqrt(x: Array) -> Array:
-  # sqrt has an infinite slope at 0, and the chain rule makes it NaN there,
-  # even behind a where: the inner where keeps 0 out of sqrt itself.
-  positive = x > 0
-  return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+def safe_sqrt(x: Array) -> Array:
+  """The square root, with a slope of 0 at 0."""
+  # sqrt has an infinite slope there, and the chain rule makes it NaN, even
+  # behind a where: the inner where keeps 0 out of sqrt itself.
+  zero = x == 0
+  return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
 
 
 def _for_each(key: Keys, samples: Samples) -> Keys:

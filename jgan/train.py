@@ -21,7 +21,13 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from jgan import checks, common_subexpressions, gradients, sharding
+from jgan import (
+  checks,
+  common_subexpressions,
+  gradients,
+  penalties,
+  sharding,
+)
 from jgan.gan import GAN, Batch, LossOutput, Metrics, Player, Variables
 
 
@@ -446,7 +452,8 @@ def _norm(grads: PyTree) -> Array:
   the squares with Adam, and sums over tiles of matrices slowly.
   """
   flat = jax.tree.map(jnp.ravel, grads)
-  return optax.tree.norm(lax.optimization_barrier(flat))
+  squares = optax.tree.norm(lax.optimization_barrier(flat), squared=True)
+  return penalties.safe_sqrt(squares)
 
 
 def _averaged(player: Player, state: TrainState, params: PyTree):

@@ -201,6 +201,13 @@ def test_each_example_is_clipped_by_itself(clip, expected):
   np.testing.assert_allclose(got, np.array(expected) / 3, rtol=1e-6)
 
 
+def test_clipped_gradients_have_derivatives_where_one_is_zero():
+  examples = jnp.array([[0.3, 0, 0, 0.4], [0, 0, 0, 0]])
+  clipped = functools.partial(gradient_of, gradients.per_example(1.0, 0.0))
+  slope = jax.grad(lambda x: clipped(x, key()).sum())(examples)
+  np.testing.assert_allclose(slope, jnp.full((2, 4), 0.5))
+
+
 def test_noise_is_normal_and_of_the_documented_size():
   n, clip, noise = 4, 0.5, 3.0
   gradient = gradients.per_example(clip, noise)

@@ -237,3 +237,9 @@ def test_old_style_keys_and_wrong_numbers_of_keys():
   keys = jax.random.split(jax.random.key(0), 2)
   with pytest.raises(ValueError, match='one for each of 3 examples'):
     penalties.gradient_penalty(critic, x, 2 * x, keys)
+
+
+def test_a_penalty_of_what_is_no_number_is_none():
+  real = jnp.ones((2, 3))
+  got = penalties.dragan(lambda x: jnp.nan * x.sum(1), real, jax.random.key(0))
+  assert np.isnan(got).all()

@@ -380,6 +380,18 @@ def test_players_move_when_it_is_their_turn():
     assert params[name] == pytest.approx(1 - 0.9 ** sum(turns), abs=1e-6)
 
 
+def test_a_player_at_rest_has_derivatives():
+  gan = scalar_game(quadratic(0.0))
+  state = jgan.init(gan, key(), DATA)
+
+  def after(x):
+    start = state._replace(variables={'a': {'params': x}})
+    end, metrics = jgan.train_step(gan, start, DATA, key())
+    return end.variables['a']['params'] + metrics['a/gradient_norm']
+
+  assert jax.grad(after)(0.0) == pytest.approx(0.9)
+
+
 def test_who_sits_out_reports_zeros():
   gan = scalar_game(quadratic(1.0, 'a'), quadratic(1.0, 'b', every=2))
   state = jgan.init(gan, key(), DATA)
