@@ -197,7 +197,7 @@ def varying(tree: PyTree, axis_name: AxisName) -> PyTree:
   arrays over the devices by itself; gradients of the copies are local, as
   under pmap, and `mean` averages them.
   """
-  if axis_name is None:
+  if axis_name not in jax.sharding.get_abstract_mesh().manual_axes:
     return tree
   return jax.tree.map(
     lambda x: x if _is_varying(x, axis_name) else _vary(x, axis_name), tree

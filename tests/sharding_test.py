@@ -237,6 +237,18 @@ def test_collection_made_from_the_moving_params_can_be_returned(check_vma):
   assert (after['params'], after['seen']) == (3 - 3.5, 9)
 
 
+def test_parts_may_be_mapped_in_place_of_devices():
+  def slope(w, x):
+    own = sharding.varying(w, 'batch')
+    grad = jax.grad(lambda w: (w * x) ** 2)(own)
+    mean = sharding.mean(grad, 'batch')
+    return sharding.agreed({'w': own, 'grad': mean}, 'batch')
+
+  mapped = jax.vmap(slope, (None, 0), out_axes=None, axis_name='batch')
+  got = jax.jit(mapped)(3.0, jnp.arange(4.0))
+  assert (got['w'], got['grad']) == (3, 2 * 3 * 14 / 4)
+
+
 def test_without_an_axis_nothing_changes():
   tree = {'x': jnp.arange(3)}
   assert sharding.mean(tree, None) is tree
