@@ -3,7 +3,8 @@
 Everything here is pure, and the same functions run eagerly, under `jax.jit`
 on one device or over sharded arrays, under `jax.pmap` and `jax.shard_map`
 (with `axis_name`), in `jax.lax.scan`, under `jax.vmap` over seeds, and under
-`jax.grad`, as for unrolled games.
+`jax.grad`, as for unrolled games. (Derivatives through Adam need its
+`eps_root`, such as 1e-12: without it they are NaN where a gradient is 0.)
 
 The key is the run's and never changes: `init` folds in 0, a step folds in 1
 and its number, `sample` 2. There is no random state to save, and a resumed run
@@ -21,13 +22,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from jgan import (
-  checks,
-  common_subexpressions,
-  gradients,
-  penalties,
-  sharding,
-)
+from jgan import checks, common_subexpressions, gradients, penalties, sharding
 from jgan.gan import GAN, Batch, LossOutput, Metrics, Player, Variables
 
 

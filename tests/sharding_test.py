@@ -202,6 +202,8 @@ def test_arrays_equal_on_all_devices_are_known_to_be(dtype):
 
 @pytest.mark.parametrize('check_vma', [True, False])
 def test_what_devices_agree_on_has_derivatives(check_vma):
+  if not check_vma and jax.__version_info__ < (0, 10):
+    pytest.skip('jax adds up one slope for each device')
   square = jax.shard_map(
     lambda w: sharding.agreed(sharding.varying(w, 'batch') ** 2, 'batch'),
     mesh=mesh(),
