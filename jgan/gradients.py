@@ -12,12 +12,11 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from jgan import penalties, sharding
+from jgan import norms, sharding
 
 Objective: TypeAlias = Callable[
   [PyTree, Mapping[str, Array], PRNGKeyArray], tuple[Array, Any]
@@ -232,11 +231,10 @@ def _add(total: Array, x: Array) -> Array:
 
 def _clipped_sum(grads: PyTree, clip: float) -> PyTree:
   """Sums gradients over their leading axis, each first cut to norm `clip`."""
-  squares = jax.vmap(lambda tree: optax.tree.norm(tree, squared=True))(grads)
-  norms = penalties.safe_sqrt(squares)
+  lengths = jax.vmap(norms.of_tree)(grads)
   # A zero gradient stays zero: no division by its norm. At less than the
   # highest precision an accelerator's sum could exceed the bound.
-  factors = clip / jnp.maximum(norms, clip)
+  factors = clip / jnp.maximum(lengths, clip)
   return jax.tree.map(
     lambda g: jnp.tensordot(factors, g, 1, precision='highest'), grads
   )

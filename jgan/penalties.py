@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jgan import sharding
+from jgan import norms, sharding
 from jgan.sharding import Keys
 
 Critic = Callable[[Array], Array]
@@ -138,21 +138,13 @@ def dragan(
 
 def _distance(critic, samples, target, one_sided):
   gradient = jax.grad(lambda x: critic(x).sum())(samples)
-  excess = safe_sqrt(sum_of_squares(gradient)) - target
+  excess = norms.root(sum_of_squares(gradient)) - target
   return (jax.nn.relu(excess) if one_sided else excess) ** 2
 
 
 def sum_of_squares(x: Samples) -> PerExample:
   """The squared norm of each example, in float32: the sum is long."""
   return (x.reshape(x.shape[0], -1).astype(jnp.float32) ** 2).sum(1)
-
-
-def safe_sqrt(x: Array) -> Array:
-  """The square root, with a slope of 0 at 0."""
-  # sqrt has an infinite slope there, and the chain rule makes it NaN, even
-  # behind a where: the inner where keeps 0 out of sqrt itself.
-  zero = x == 0
-  return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
 
 
 def _for_each(key: Keys, samples: Samples) -> Keys:

@@ -22,7 +22,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from jgan import checks, common_subexpressions, gradients, penalties, sharding
+from jgan import checks, common_subexpressions, gradients, norms, sharding
 from jgan.gan import GAN, Batch, LossOutput, Metrics, Player, Variables
 
 
@@ -447,8 +447,7 @@ def _norm(grads: PyTree) -> Array:
   the squares with Adam, and sums over tiles of matrices slowly.
   """
   flat = jax.tree.map(jnp.ravel, grads)
-  squares = optax.tree.norm(lax.optimization_barrier(flat), squared=True)
-  return penalties.safe_sqrt(squares)
+  return norms.of_tree(lax.optimization_barrier(flat))
 
 
 def _averaged(player: Player, state: TrainState, params: PyTree):
