@@ -28,6 +28,7 @@ from experiments.files import write_json
 from experiments.sampler import Sampler, Samples
 from experiments.scoring import (
   EXTRACTORS,
+  FEWEST,
   Features,
   Pictures,
   Score,
@@ -124,7 +125,7 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
   if arguments.classes and not labelled:
     raise UserError('--classes needs labels of reals and fakes')
   extractor = EXTRACTORS[name]()
-  check_enough(extractor, real, fake)
+  check_enough(extractor, real, fake, arguments.resamples)
   of_real, of_fake = extract_cached(extractor, real), extract(extractor, fake)
   of_held_out = held_out and extract_cached(extractor, held_out)
   found = scores(of_real, of_fake, of_held_out, resamples=arguments.resamples)
@@ -223,15 +224,18 @@ def compared(
   return real, fake, held_out or None
 
 
-def check_enough(extractor: Extractor, *compared: Pictures) -> None:
-  """UserError: halves, or tenths for an inception score, would be empty."""
-  least = 10 if extractor.has_classes else 4
-  for each in compared:
-    if len(each.source) < least:
+def check_enough(
+  extractor: Extractor, real: Pictures, fake: Pictures, resamples: int
+) -> None:
+  """UserError: there are too few for the scores, or for those of halves."""
+  halves = 2 if resamples else 1
+  splits = 10 if extractor.has_classes else FEWEST  # of an inception score
+  for each, least in ((real, FEWEST), (fake, splits)):
+    if len(each.source) < halves * least:
       raise UserError(
-        f'scores in features of {extractor.name} need {least} pictures or more '
-        f'of each kind, got {len(each.source)} of {each.name}; --count is the '
-        'most that are taken'
+        f'{each.name}: scores need at least {halves * least} pictures'
+        + f' ({least} with --resamples=0)' * (halves > 1)
+        + f', got {len(each.source)}; --count is the most that are taken'
       )
 
 

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from experiments import data, evaluate, sample, scoring, train
-from experiments.scoring import Score
+from experiments.errors import UserError
+from experiments.extractors import Extractor
+from experiments.scoring import Features, Pictures, Score, scores
 from jgan import metrics
 
 
@@ -174,12 +176,12 @@ def test_a_neighbour_is_shown_beside_its_fake(digits):
     (['--real={a}', '--fake={tmp}/none'], 'is no folder, no .npz file'),
     (['--real={a}', '--fake={tmp}/empty'], 'no picture'),
     (['--real={a}', '--fake={tmp}/colour.npz'], 'must agree'),
-    (['--real={a}', '--fake={tmp}/few.npz'], 'of each kind, got 5 of'),
+    (['--real={a}', '--fake={tmp}/few.npz'], 'few.npz: scores need at least'),
     (['--real={a}', '--fake={tmp}/float.npz'], 'must be uint8'),
     (['--real={a}', '--fake={tmp}/corrupt'], 'corrupt'),
     (['--real={a}', '--fake={b}', '--extractor=vgg'], 'is none of'),
     (['--real={a}', '--fake={b}', '--count=0'], '--count must be 1 or more'),
-    (['--real={a}', '--fake={b}', '--count=9'], 'need 10 pictures or more'),
+    (['--real={a}', '--fake={b}', '--count=9'], 'need at least 10 pictures,'),
     (['--real={a}', '--fake={b}', '--seed=-1'], '--seed must be from 0 to'),
     (['--real={a}', '--fake={b}', '--resamples=1'], 'must be 2 or more, or 0'),
     (['--real={a}', '--fake={tmp}/plain.npz', '--classes'], 'needs labels'),
@@ -296,3 +298,32 @@ def test_an_unknown_score_is_named_before_anything_is_written(tmp_path, capsys):
     )
   assert '--best-by=beauty is none of' in capsys.readouterr().err
   assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('classes', [True, False])
+@pytest.mark.parametrize('resamples', [0, 2])
+def test_as_many_as_are_asked_for_are_enough(classes, resamples):
+  halves = 2 if resamples else 1
+  least = {'real': 6 * halves, 'fake': (10 if classes else 6) * halves}
+  extractor = Extractor('x', 'none', 'none', None, 2, has_classes=classes)
+  draw = np.random.default_rng(0)
+
+  def check(**sizes):
+    pictures = {k: Pictures(k, range(n)) for k, n in sizes.items()}
+    evaluate.check_enough(extractor, resamples=resamples, **pictures)
+
+  check(**least)
+  for name, size in least.items():
+    with pytest.raises(UserError, match=rf'{name}: scores .* {size} .* got'):
+      check(**{**least, name: size - 1})
+  real, fake = (
+    Features(
+      draw.normal(size=(n, 2)),
+      draw.dirichlet([1, 1], n) if classes else None,
+      None,
+      ('x', 'none', 'none'),
+    )
+    for n in least.values()
+  )
+  found = scores(real, fake, resamples=resamples)
+  assert ('inception_score' in found) == classes
