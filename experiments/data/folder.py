@@ -75,7 +75,7 @@ def folder(
       'folder: needs a resolution of at least 1 and channels of 1, 3 or None, '
       f'not {resolution=}, {channels=}.'
     )
-  path, files = _files(path)
+  path, files = files_in('folder', path)
   deep = all_deep('folder', files, channels)
   channels_read = 1 if deep else channels or 3
   source, names = _source(path, files, resolution, channels_read, deep)
@@ -107,7 +107,7 @@ def folder_source(
     FileNotFoundError, NotADirectoryError, ValueError: as from `folder`, but
       for what can be known only when a picture is asked for.
   """
-  path, files = _files(path)
+  path, files = files_in('folder', path)
   if resolution is None:
     sizes = [header.size for header in _headers('folder', files)]
     same = len(set(sizes)) == 1
@@ -186,16 +186,19 @@ def _is_grey(image: np.ndarray) -> bool:
   return bool((image == image[..., :1]).all())
 
 
-def _files(path: str | os.PathLike) -> tuple[str, list[Path]]:
-  """Returns a folder's path, and the pictures under it, sorted."""
+def files_in(who: str, path: str | os.PathLike) -> tuple[str, list[Path]]:
+  """Returns a folder's path, and the pictures under it, sorted.
+
+  FileNotFoundError, NotADirectoryError: as of `folder`, in the name of `who`.
+  """
   # A shell leaves the ~ of --path=~/pictures as it is.
   path = os.path.expanduser(path)
   if not path:
-    raise FileNotFoundError('folder: needs the path of a folder of pictures.')
+    raise FileNotFoundError(f'{who}: needs the path of a folder of pictures.')
   if not os.path.exists(path):
-    raise FileNotFoundError(f'folder: there is no folder {path}.')
+    raise FileNotFoundError(f'{who}: there is no folder {path}.')
   if not os.path.isdir(path):
-    raise NotADirectoryError(f'folder: needs a folder, and {path} is a file.')
+    raise NotADirectoryError(f'{who}: needs a folder, and {path} is a file.')
   files = []
   for parent, names in visible(path):
     files += [
@@ -203,7 +206,7 @@ def _files(path: str | os.PathLike) -> tuple[str, list[Path]]:
     ]
   if not files:
     raise FileNotFoundError(
-      f'folder: no picture under {path}; looked for {" ".join(SUFFIXES)}.'
+      f'{who}: no picture under {path}; looked for {" ".join(SUFFIXES)}.'
     )
   return path, sorted(files)
 

@@ -1,7 +1,6 @@
 """Pairs of pictures: inputs, 'x', and what each is to become, 'y'."""
 
 import functools
-import itertools
 import os
 import zipfile
 import zlib
@@ -13,8 +12,7 @@ from PIL import Image, ImageOps
 
 from experiments.data import decode
 from experiments.data.batches import Arrays, Rows, Source
-from experiments.data.folder import SUFFIXES, all_deep, opened
-from experiments.data.visible import visible
+from experiments.data.folder import all_deep, files_in, opened
 
 Form = tuple[int, bool]
 """Channels of a picture, and whether its 16 bits are kept."""
@@ -99,18 +97,21 @@ def paired_folder(
 
   Raises:
     FileNotFoundError: there is no such folder, or no picture in it.
+    NotADirectoryError: the path is a file.
     ValueError: a picture has no partner, or one of another shape, or is no two
       squares side by side, or cannot be read; or an argument is out of range.
   """
   _check('paired_folder', resolution, x_channels, y_channels)
-  folder = _folder(path)
+  path, files = files_in('paired_folder', path)
+  folder = Path(path)
   subfolders = [
     child
     for child in sorted(folder.iterdir())
     if child.is_dir() and not child.name.startswith('.')
   ]
-  in_two = len(subfolders) == 2 and not _pictures_in(*next(visible(folder)))
-  pairs = _partners(*subfolders) if in_two else [(f,) for f in _files(folder)]
+  beside = any(file.parent == folder for file in files)
+  in_two = len(subfolders) == 2 and not beside
+  pairs = _partners(*subfolders) if in_two else [(file,) for file in files]
   cut = _two_files if in_two else _side_by_side
   # As the files have them: which of the two is grey depends on which is the
   # input.
@@ -162,7 +163,7 @@ def pictures(
     ValueError: a picture cannot be read.
   """
   file = Path(os.path.expanduser(path))  # of '' the current folder
-  files = [file] if file.is_file() else _files(_folder(path))
+  files = [file] if file.is_file() else files_in('pictures', path)[1]
   form = (channels, all_deep('pictures', files, channels))
   shape = (resolution, resolution, channels)
   images = (_open('pictures', file, [form])[0] for file in files)
@@ -262,30 +263,6 @@ def _check(who, resolution, *channels):
     )
 
 
-def _folder(path) -> Path:
-  if not os.fspath(path):
-    raise FileNotFoundError('needs the path of a folder of pictures.')
-  folder = Path(os.path.expanduser(path))
-  if not folder.is_dir():
-    raise FileNotFoundError(f'there is no folder {folder}.')
-  return folder
-
-
-def _files(folder: Path) -> list[Path]:
-  """The pictures under a folder, sorted."""
-  found = [_pictures_in(parent, names) for parent, names in visible(folder)]
-  files = sorted(itertools.chain(*found))
-  if not files:
-    raise FileNotFoundError(
-      f'no picture under {folder}; looked for {" ".join(SUFFIXES)}.'
-    )
-  return files
-
-
-def _pictures_in(parent: str, names: Sequence[str]) -> list[Path]:
-  return [Path(parent, x) for x in names if x.lower().endswith(SUFFIXES)]
-
-
 def _partners(first: Path, second: Path) -> list[tuple[Path, Path]]:
   """Files of one name, in both folders."""
   one, other = _by_name(first), _by_name(second)
@@ -303,7 +280,7 @@ def _partners(first: Path, second: Path) -> list[tuple[Path, Path]]:
 def _by_name(folder: Path) -> dict[str, Path]:
   """The pictures under a folder by their path in it, without the ending."""
   found = {}
-  for file in _files(folder):
+  for file in files_in('paired_folder', folder)[1]:
     name = file.relative_to(folder).with_suffix('').as_posix()
     if name in found:
       raise ValueError(
