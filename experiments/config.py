@@ -109,7 +109,7 @@ class Config:
 
 
 def check_seed(seed: int) -> None:
-  """ValueError: it is none of numpy's, or jax would keep 32 bits of it."""
+  """ValueError: below 0, or of more bits than jax keeps."""
   if not 0 <= seed < 2**31:
     raise ValueError(f'--seed must be from 0 to {2**31 - 1}, got {seed}')
 

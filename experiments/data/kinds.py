@@ -193,10 +193,10 @@ def kind_of(
     max_values: of labels, to the network; 2 or more.
 
   Raises:
-    ValueError: it is of no kind: most rows have a text that no other has,
-      unless they are at most `max_values` and `forced`; or of more most are
-      numbers while others are not; or they are numbers whose largest is above
-      1e100, or below 1e-100.
+    ValueError: it is of no kind: most rows have a text that no other has, or of
+      many texts most are numbers while others are not (both but where `forced`
+      names the column and its texts are at most `max_values`); or it has
+      numbers whose largest is above 1e100, or below 1e-100.
   """
   if len(column.values) == 1:
     return Constant(column.values[0])
