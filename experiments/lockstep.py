@@ -12,8 +12,8 @@ import jax
 import numpy as np
 
 import jgan
+from experiments import best, data, train
 from experiments import config as configs
-from experiments import data, train
 from experiments.checkpoints import Checkpoints
 from experiments.dispatch import dispatched, next_moves
 from experiments.ensemble import Program
@@ -21,6 +21,7 @@ from experiments.errors import UserError
 from experiments.feed import feed_members
 from experiments.files import write_json
 from experiments.logs import Log, Progress, Stopwatch, write_metrics
+from experiments.task import Task
 
 DIVERGED = 'diverged.json'  # in the workdir of a member that sits out
 
@@ -29,7 +30,7 @@ class Member(NamedTuple):
   """A run among others, what it is built of, and where it is kept."""
 
   run: configs.Run
-  task: train.Task
+  task: Task
   checkpoints: Checkpoints
 
   def batch(self, step: int) -> jgan.Batch:
@@ -91,7 +92,7 @@ class _Live(NamedTuple):
   name: str
   index: int  # among those that play
   run: configs.Run
-  task: train.Task
+  task: Task
   checkpoints: Checkpoints
   log: Log
   evaluate: Callable[[int, jgan.TrainState], str] | None
@@ -185,7 +186,7 @@ def _opened(
   live = []
   for i, (name, (run, task, checkpoints)) in enumerate(members.items()):
     log = stack.enter_context(Log(run.workdir, start))
-    evaluate = run.config.evaluate_every and train.evaluator(
+    evaluate = run.config.evaluate_every and best.evaluator(
       run, task, log, stack
     )
     live.append(_Live(name, i, run, task, checkpoints, log, evaluate))

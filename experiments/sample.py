@@ -23,13 +23,13 @@ import tyro
 
 import jgan
 from experiments import config as configs
-from experiments import data, modality
+from experiments import data, modality, sampler
 from experiments.checkpoints import Checkpoints
 from experiments.errors import UserError, building, reported
 from experiments.files import read_batch, write_bytes
 from experiments.modality import Modality
 from experiments.sampler import Sampler
-from experiments.train import EXPERIMENTS, sampler
+from experiments.train import EXPERIMENTS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def _loaded(run: configs.Run, best: bool) -> tuple[Sampler, Modality]:
     with Checkpoints(folder) as checkpoints:
       _, state = checkpoints.restore(template)
     kind = modality.of(experiment, run.config, form)
-    return sampler(run, gan, state), kind
+    return sampler.of(experiment, run.config, gan, state), kind
 
 
 @reported()

@@ -1,7 +1,9 @@
 """Any number of samples from a trained GAN, in chunks of one size."""
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -82,6 +84,19 @@ class Sampler(NamedTuple):
     if self.make_conditions is not None and not chosen:
       return data.to_float(self.make_conditions(count))
     return data.conditions(count, self.num_classes, chosen or None)
+
+
+def of(
+  experiment: ModuleType, config: Any, gan: jgan.GAN, state: jgan.TrainState
+) -> Sampler:
+  """What samples from a state of a run, as its experiment asks for samples."""
+  own = getattr(experiment, 'make_conditions', None)
+  return Sampler(
+    gan,
+    state,
+    num_classes=getattr(config, 'num_classes', 0),
+    make_conditions=own and functools.partial(own, config),
+  )
 
 
 class Samples:

@@ -16,9 +16,10 @@ import tyro
 from scipy import ndimage
 from tqdm import tqdm
 
-from experiments import data, pages, runtime, scoring, train
+from experiments import data, pages, runtime, scoring
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
+from experiments.files import write_json
 from experiments.scoring import EXTRACTORS, Pictures
 
 Rows = Mapping[str, Mapping[str, float]]
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f'{table(rows)}\n\n{protocol}')
     if asked.output:
       content = {'protocol': protocol, 'rows': rows}
-      train.write_json(Path(asked.output).expanduser(), content)
+      write_json(Path(asked.output).expanduser(), content)
 
 
 def pool(splits: Sequence[data.Arrays], count: int, seed: int = 0) -> Pool:

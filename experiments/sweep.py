@@ -9,7 +9,7 @@ value of a number of the experiment. The other flags are those of
 `experiments.train`, and each member is a run like one of that command, in
 DIR/seed0 or DIR/gamma0.1-seed0: to be sampled, evaluated and continued by
 itself. The same command run again goes on with all. In the end come the scores
-of `experiments.train.SCORED` samples of each: their means and standard
+of `experiments.best.SCORED` samples of each: their means and standard
 deviations over the seeds are printed, and kept in DIR/scores.json and .md.
 
 On a CPU the members' steps are written out one after the other; elsewhere they
@@ -31,16 +31,18 @@ from typing import Annotated, NamedTuple
 import jax
 import tyro
 
-from experiments import config as configs
 from experiments import (
+  best,
   dispatch,
   ensemble,
   lockstep,
   processes,
   runtime,
+  sampler,
   spread,
   train,
 )
+from experiments import config as configs
 from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
 from experiments.errors import UserError, building, reported
@@ -48,6 +50,7 @@ from experiments.feed import same
 from experiments.files import alone, write_batch, write_json, write_text
 from experiments.lockstep import Member
 from experiments.signals import stop_signals
+from experiments.task import build, check_enough
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,7 +159,7 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
   with contextlib.ExitStack() as stack:
     stopped = stack.enter_context(stop_signals())
     members = opened(asked, stack)
-    scorers = {name: train.scorer(m.run, m.task) for name, m in members.items()}
+    scorers = {name: best.scorer(m.run, m.task) for name, m in members.items()}
     states = lockstep.restored(members)
     playing = {
       name: members[name]
@@ -183,7 +186,8 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
     run, task, _ = members[name]
     score, told_in = scorers[name]
     with building():
-      found = score(train.sampler(run, task.gan, states[name]))
+      generate = sampler.of(task.experiment, run.config, task.gan, states[name])
+      found = score(generate)
     scores[name] = {k: x.value for k, x in found.items()}
   print(report(asked, scores, told_in))
   print(f'Written: {asked.workdir / "scores.md"} and .json')
@@ -197,8 +201,8 @@ def opened(asked: Sweep, stack: contextlib.ExitStack) -> dict[str, Member]:
   """
   members, gans, sources = {}, {}, []
   for name, run in asked.runs.items():
-    task = train.build(run)
-    train.check_enough(run, task.source, task.modality.unit)
+    task = build(run, train.EXPERIMENTS[run.name])
+    check_enough(run, task)
     gan = gans.setdefault(asked.value(run), task.gan)
     source = next((x for x in sources if same(x, task.source)), task.source)
     sources.append(source)
@@ -268,7 +272,7 @@ def report(
     value = asked.value(asked.runs[name])
     label = run.name if value is None else f'{value:.10g}'
     rows.setdefault(label, []).append(found)
-  protocol = {'steps': run.config.steps, 'samples': train.SCORED, **told_in}
+  protocol = {'steps': run.config.steps, 'samples': best.SCORED, **told_in}
   content = {
     'experiment': run.name,
     'protocol': protocol,

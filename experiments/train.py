@@ -7,23 +7,20 @@ What is no picture has a file that plays it beside each PNG. Batches are drawn
 on the devices, or streamed to them, see experiments/feed.py; the programs that
 play the steps are in experiments/dispatch.py; with --distributed several
 processes run this loop, see experiments/processes.py.
-With --evaluate-every also best/, the checkpoint whose SCORED samples, a
-constant below, came off best against as many reals at most.
+With --evaluate-every also best/, the checkpoint whose samples came off best
+against the reals, see experiments/best.py.
 """
 
 import collections
 import contextlib
 import functools
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import jgan
@@ -60,11 +57,10 @@ from experiments import (
   names_seqgan,
   openmoji_pix2pix,
   oracle_seqgan,
-  own_data,
   paired,
   processes,
   runtime,
-  scoring,
+  sampler,
   series,
   sounds,
   spoken_digits,
@@ -78,20 +74,20 @@ from experiments import (
   unpaired,
 )
 from experiments import config as configs
+from experiments.best import evaluator
 from experiments.checkpoints import Checkpoints
 from experiments.dispatch import (
   Moves,
   dispatched,
-  in_less_memory,
   next_moves,
   step_programs,
   told_by,
 )
-from experiments.errors import UserError, building, reported
+from experiments.errors import building, reported
 from experiments.feed import feed, put
-from experiments.files import alone, write_batch, write_json
+from experiments.files import alone, write_batch
 from experiments.logs import Log, Progress, Stopwatch, write_metrics
-from experiments.sampler import Sampler, Samples
+from experiments.task import Task, build, first_state
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
   'digits': digits,
@@ -138,7 +134,6 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
   'text': text,
 }
 DEFAULT = 'digits'
-SCORED = 5000  # samples, and at most as many reals, by --evaluate-every
 
 
 @reported()
@@ -153,95 +148,6 @@ def main(argv: Sequence[str] | None = None) -> None:
   processes.join()
   with processes.leaving_together():
     train(run)
-
-
-class Task(NamedTuple):
-  """All that the loop needs, built and checked before a file is written."""
-
-  gan: jgan.GAN
-  source: data.Source
-  modality: modality.Modality
-  mesh: jax.sharding.Mesh
-  key: jax.Array  # the run's
-  form: jgan.Batch  # shapes of a batch, as the source gives it
-  state: jgan.TrainState  # its shapes and shardings
-
-
-def build(run: configs.Run) -> Task:
-  """Makes the GAN and its data. UserError: they cannot be, or do not fit."""
-  own_data.check_apart(run)
-  experiment, config = EXPERIMENTS[run.name], run.config
-  mesh = jgan.sharding.data_mesh(jax.devices())
-  if config.batch_size % mesh.size:
-    raise UserError(
-      f'--batch-size={config.batch_size} does not divide over the {mesh.size} '
-      'devices'
-    )
-  if config.batch_size % (parts := mesh.size * config.microbatches):
-    raise UserError(
-      f'--batch-size={config.batch_size} does not divide into '
-      f'--microbatches={config.microbatches} on each of {mesh.size} devices: '
-      f'it must be a multiple of {parts}'
-    )
-  known = scoring.names(experiment)
-  if config.best_by not in known:
-    raise UserError(f'--best-by={config.best_by} is none of {", ".join(known)}')
-  everywhere = jgan.sharding.replicated(mesh)
-  key = jax.jit(jax.random.key, out_shardings=everywhere)(config.seed)
-  with building():
-    gan = in_less_memory(experiment.make_gan(config), config)
-    source = experiment.make_data(config)
-    batch = data.batch(source, config.seed, 0, config.batch_size)
-    shown = modality.of(experiment, config, batch)
-    form = jax.eval_shape(lambda: batch)
-    state = jax.eval_shape(functools.partial(first_state, gan, form), key)
-  check_labels(run, source, batch)
-  if config.evaluate_every:
-    check_enough(run, source, shown.unit)
-  state = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
-    state,
-  )
-  return Task(gan, source, shown, mesh, key, form, state)
-
-
-def check_labels(
-  run: configs.Run, source: data.Source, batch: jgan.Batch
-) -> None:
-  """UserError: labels that a model of so many classes takes for no class.
-
-  Of a source in memory all labels are looked at, of others the first batch's.
-  """
-  classes = getattr(run.config, 'num_classes', 0)
-  arrays = getattr(source, 'arrays', None)
-  known = arrays if isinstance(arrays, Mapping) and 'label' in arrays else batch
-  if not classes or 'label' not in known:
-    return
-  low, high = np.min(known['label']), np.max(known['label'])
-  if low < 0 or high >= classes:
-    raise UserError(
-      f'--num-classes={classes} needs labels from 0 to {classes - 1}, but the '
-      f'data of {run.name} have {low} to {high}; give --num-classes={high + 1}'
-    )
-
-
-def check_enough(run: configs.Run, source: data.Source, unit: str) -> None:
-  """UserError: the data have fewer examples than the run's scores need."""
-  fewest = scoring.fewest(EXPERIMENTS[run.name])
-  if len(source) < fewest:
-    raise UserError(
-      f'the scores of {run.name} need {fewest} {unit} or more, and its data '
-      f'have {len(source)}. Give more, or train without scores: by '
-      'experiments.train with --evaluate-every=0'
-    )
-
-
-def first_state(
-  gan: jgan.GAN, form: jgan.Batch, key: jax.Array
-) -> jgan.TrainState:
-  """The state before the first step, of batches of this form."""
-  batch = {name: jnp.zeros(x.shape, x.dtype) for name, x in form.items()}
-  return jgan.init(gan, key, data.to_float(batch))
 
 
 def train(run: configs.Run) -> jgan.TrainState:
@@ -260,7 +166,7 @@ def train(run: configs.Run) -> jgan.TrainState:
   config = run.config
   with processes.failing_together():
     configs.check_resume(run)
-    task = build(run)
+    task = build(run, EXPERIMENTS[run.name])
   processes.check_alike(configs.same_everywhere(run))
   processes.check_first_has_run(run.workdir / configs.FILE)
   with contextlib.ExitStack() as stack:
@@ -331,7 +237,7 @@ def train(run: configs.Run) -> jgan.TrainState:
       print(f'Stopped after step {done}; saved. To go on: the same command.')
       raise SystemExit(128 + hurry)
     print(f'Done. Samples: {sample_path(run, done)}')
-    if remark := remarked(run, done):
+    if remark := remarked(run, task, done):
       print(remark)
   return state
 
@@ -392,15 +298,15 @@ def describe(
     f'  {flops / left.total() / 1e9:.3g} GFLOP a step on each of '
     f'{task.mesh.size} {kind}'
   )
-  if remark := remarked(run, config.steps):
+  if remark := remarked(run, task, config.steps):
     print(f'  {remark}')
   print(f'  workdir: {run.workdir}' + f', from step {start}' * bool(start))
   sys.stdout.flush()
 
 
-def remarked(run: configs.Run, steps: int) -> str:
+def remarked(run: configs.Run, task: Task, steps: int) -> str:
   """What the experiment says of so many steps, by its `remark`, or nothing."""
-  own = getattr(EXPERIMENTS[run.name], 'remark', None)
+  own = getattr(task.experiment, 'remark', None)
   return own(run.config, steps) if own else ''
 
 
@@ -416,91 +322,13 @@ def write_samples(
   run: configs.Run, task: Task, state: jgan.TrainState, done: int, log: Log
 ) -> None:
   """Samples of the same latents in every step."""
-  generate = sampler(run, task.gan, processes.local(state))
+  generate = sampler.of(
+    task.experiment, run.config, task.gan, processes.local(state)
+  )
   asked = generate.conditions(task.modality.count)
   shown = task.modality.samples(generate.make(asked, run.config.seed), asked)
   modality.save(sample_path(run, done), shown)
   log.picture(done, 'samples', shown.picture)
-
-
-def evaluator(
-  run: configs.Run, task: Task, log: Log, stack: contextlib.ExitStack
-) -> Callable[[int, jgan.TrainState], str]:
-  """What scores the samples of a state, and keeps the best state in best/.
-
-  Args:
-    run: what and where.
-    task: as built from it.
-    log: where the scores go, as 'evaluation/<name>'.
-    stack: closes the best checkpoint.
-
-  Returns:
-    `evaluate(done, state)`, which tells the score of `--best-by` in a line.
-  """
-  by, kept = run.config.best_by, run.workdir / 'best.json'
-  sign = 1 if scoring.lower_is_better(EXPERIMENTS[run.name], by) else -1
-  score, told_in = scorer(run, task)
-  best = stack.enter_context(Checkpoints(run.workdir / 'best', keep=1))
-
-  def evaluate(done, state):
-    found = score(sampler(run, task.gan, processes.local(state)))
-    log.write(done, {f'evaluation/{k}': x.value for k, x in found.items()})
-    value = found[by].value
-    so_far = json.loads(kept.read_text()) if kept.exists() else {'step': 0}
-    # A run that went back to an older checkpoint comes to its best again.
-    better = done > so_far['step'] and sign * value < sign * so_far.get(
-      by, sign * math.inf
-    )
-    if better:
-      best.save(done, state)
-      best.wait()
-      write_json(kept, {'step': done, by: value, **told_in})
-    in_features = ''.join(f' in features of {x}' for x in told_in.values())
-    told = f'step {done}: {by} {value:.4g}{in_features}'
-    return told + ', the best so far' * better
-
-  return evaluate
-
-
-def scorer(
-  run: configs.Run, task: Task
-) -> tuple[Callable[[Sampler], Mapping[str, scoring.Score]], Mapping[str, str]]:
-  """What scores a sampler, and the name of the extractor if it has one."""
-  experiment, seed = EXPERIMENTS[run.name], run.config.seed
-  if own := getattr(experiment, 'score', None):
-    return lambda generate: own(run.config, generate, SCORED, seed).scores, {}
-  name = scoring.default_extractor(experiment)
-  with building():
-    extractor = scoring.EXTRACTORS[name]()
-    reals = scoring.Pictures(f'data of {run.name}', task.source)
-    reals = scoring.picked(reals, SCORED, seed)
-    real = scoring.extract_cached(extractor, reals)
-  by = run.config.evaluate_every and run.config.best_by
-  if by == 'frechet_distance' and not scoring.has_covariance(real):
-    count, features = real.features.shape
-    raise UserError(
-      f'--best-by={by} needs {features} pictures, as many as the extractor has '
-      f'features; there are {count}. Give --best-by=kernel_distance.'
-    )
-
-  def score(generate):
-    samples = scoring.Pictures('samples', Samples(generate, SCORED, seed))
-    return scoring.scores(
-      real, scoring.extract(extractor, samples), resamples=0
-    )
-
-  return score, {'extractor': extractor.name}
-
-
-def sampler(run: configs.Run, gan: jgan.GAN, state: jgan.TrainState) -> Sampler:
-  """What samples from a state of the run; see `experiments.sampler`."""
-  own = getattr(EXPERIMENTS[run.name], 'make_conditions', None)
-  return Sampler(
-    gan,
-    state,
-    num_classes=getattr(run.config, 'num_classes', 0),
-    make_conditions=own and functools.partial(own, run.config),
-  )
 
 
 def sample_path(run: configs.Run, done: int) -> Path:

@@ -3,6 +3,7 @@
 import json
 
 from experiments import config, train
+from experiments import task as tasks
 from experiments.checkpoints import Checkpoints
 
 # Flags of digits, beside how often it shows and saves.
@@ -22,8 +23,13 @@ def lines(workdir):
   return told
 
 
+def built(run):
+  """What the command trains for this run."""
+  return tasks.build(run, train.EXPERIMENTS[run.name])
+
+
 def newest(workdir):
   """The step and the state of the newest checkpoint."""
-  task = train.build(config.load(workdir, train.EXPERIMENTS))
+  task = built(config.load(workdir, train.EXPERIMENTS))
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     return checkpoints.restore(task.state)

@@ -5,10 +5,12 @@ import shutil
 import jax
 import numpy as np
 import pytest
+import runs
 
 from experiments import clips as experiment
-from experiments import extractors, train, video
+from experiments import extractors, sampler, train, video
 from experiments.data import MovingDigits, digits
+from experiments.errors import UserError
 from experiments.sampler import Sampler
 
 SMALL = ('--channels=1', '--resolution=16', '--width=4', '--batch-size=4')
@@ -74,28 +76,22 @@ def test_a_run_is_built_of_a_folder(monkeypatch, folder):
 
   def task(*flags):
     words = ['clips', '--workdir=none', f'--path={folder}', *SMALL, *flags]
-    return train.build(train.configs.parse(words, train.EXPERIMENTS, 'clips'))
+    return runs.built(train.configs.parse(words, train.EXPERIMENTS, 'clips'))
 
   built = task('--frames=5')
   assert len(built.source) == 30 * 2
   assert built.modality.suffix == '.gif'
-  sampler = train.sampler(
-    train.configs.Run('clips', folder, experiment.Config()),
-    built.gan,
-    built.state,
-  )
+  generate = sampler.of(experiment, experiment.Config(), built.gan, built.state)
   shape = jax.eval_shape(
     built.gan.sample,
-    sampler.state.variables,
-    sampler.conditions(3),
+    generate.state.variables,
+    generate.conditions(3),
     jax.random.key(0),
   ).shape
   assert shape == (3, 32, 16, 16, 1)
-  with pytest.raises(
-    train.UserError, match=r'00\.gif has 6 frames.*clips of 7'
-  ):
+  with pytest.raises(UserError, match=r'00\.gif has 6 frames.*clips of 7'):
     task('--frames=7')
-  with pytest.raises(train.UserError, match='stills=9 need clips of as many'):
+  with pytest.raises(UserError, match='stills=9 need clips of as many'):
     task('--frames=5', '--stills=9')
 
 
@@ -106,8 +102,8 @@ def test_one_clip_is_too_few_for_the_scores(monkeypatch, folder, tmp_path):
   words = ['clips', '--workdir=none', f'--path={tmp_path}', *SMALL]
   words += ['--frames=6', '--evaluate-every=1']
   run = train.configs.parse(words, train.EXPERIMENTS, 'clips')
-  with pytest.raises(train.UserError, match=r'need 2 clips .* its data have 1'):
-    train.build(run)
+  with pytest.raises(UserError, match=r'need 2 clips .* its data have 1'):
+    runs.built(run)
 
 
 def test_clips_of_one_frame_have_no_score(folder):

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from runs import built
 from scipy.io import wavfile
 
 from experiments import (
@@ -156,7 +157,7 @@ def test_a_run_does_not_go_on_with_other_data(run, capsys):
   command = [f'--config={run / "run/config.json"}', f'--workdir={run / "new"}']
   told = refused(train.main, command, capsys)
   assert 'has changed since the run began: files: 8' in told
-  train.build(parse([*command, '--contents=']))
+  built(parse([*command, '--contents=']))
   data = (run / 'data').rename(run / 'elsewhere')
   told = refused(train.main, flags(run, '--steps=2'), capsys)
   assert f'there is no folder {run / "data"}' in told

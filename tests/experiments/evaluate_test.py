@@ -223,7 +223,7 @@ def test_training_scores_itself_and_keeps_the_best(
 ):
   devices = jax.devices()[:1]
   monkeypatch.setattr(jax, 'devices', lambda: devices)
-  monkeypatch.setattr(train, 'SCORED', 300)
+  monkeypatch.setattr('experiments.best.SCORED', 300)
   flags = ['--width=4', '--latent-dim=4', '--batch-size=8', '--log-every=2']
   workdir = tmp_path / 'run'
   train.main(
@@ -280,7 +280,7 @@ def test_of_few_pictures_there_is_no_frechet_distance(
   found = json.loads((tmp_path / 'evaluation.json').read_text())['scores']
   expected = {*scoring.LOWER_IS_BETTER, *scoring.HIGHER_IS_BETTER}
   assert set(found) == expected - {'frechet_distance'}
-  monkeypatch.setattr(train, 'SCORED', 40)
+  monkeypatch.setattr('experiments.best.SCORED', 40)
   flags = [f'--workdir={tmp_path / "run"}', '--steps=1', '--width=4']
   flags += ['--batch-size=8', '--evaluate-every=1']
   with pytest.raises(SystemExit):

@@ -6,9 +6,11 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from runs import built
 
 from experiments import moving_digits as experiment
 from experiments import runtime, sample, train
+from experiments.errors import UserError
 from experiments.sampler import Sampler
 
 SMALL = (
@@ -142,8 +144,8 @@ def test_clips_of_two_digits_have_no_class():
 def test_too_few_clips_for_a_score_are_told_before_training(tmp_path):
   words = [f'--workdir={tmp_path}', *SMALL, '--clips=50', '--evaluate-every=2']
   run = train.configs.parse(['moving-digits', *words], train.EXPERIMENTS, '')
-  with pytest.raises(train.UserError, match=r'need 64 clips .* have 50'):
-    train.build(run)
+  with pytest.raises(UserError, match=r'need 64 clips .* have 50'):
+    built(run)
 
 
 def test_centres_of_mass_by_hand():

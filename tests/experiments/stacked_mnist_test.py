@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from runs import built
 
 from experiments import data, runtime, sample, stacked_mnist, train
 
@@ -25,7 +26,7 @@ def state(*flags):
   names = {'stacked-mnist': stacked_mnist}
   words = ['--workdir=none', *SMALL, *flags]
   run = train.configs.parse(words, names, 'stacked-mnist')
-  return train.build(run).state
+  return built(run).state
 
 
 def test_pairs_are_trained_on_and_single_pictures_sampled(tmp_path):
