@@ -159,7 +159,9 @@ def update(
     variables, batch = jax.tree.map(lambda x: x, (variables, batch))
     output = player.loss(variables, batch, key, state.step)
     checks.output(player, output)
-    return output.loss, output
+    # Of each device its own, also where a loss is the same on all: else
+    # shard_map would take it for one, and its slope would be divided twice.
+    return sharding.varying(output.loss, axis_name), output
 
   params = own['params']
   (_, output), grads = player.gradient(

@@ -170,6 +170,56 @@ def test_shard_map_is_jit(check_vma):
   games.assert_close(play(step, start(), batches()), expected())
 
 
+@pytest.mark.parametrize('check_vma', [True, False])
+def test_a_loss_of_what_devices_agree_on_moves_as_far_as_on_one(check_vma):
+  def matching(axis_name):
+    """The squared mean feature of the whole batch, the same everywhere."""
+
+    def loss(variables, batch, key, step):
+      features = variables['a']['params'] * batch['x'].mean()
+      return jgan.LossOutput(jgan.sharding.mean(features, axis_name) ** 2)
+
+    return jgan.Player('a', loss, optax.sgd(1.0))
+
+  batch = {'x': jnp.arange(8.0)}
+  start = {'a': {'params': jnp.float32(3)}}
+  state = jgan.init(scalar_game(matching(None)), key(), batch, start)
+  alone = jgan.update(matching(None), state, batch, key())
+  step = jax.shard_map(
+    functools.partial(jgan.update, matching('batch'), axis_name='batch'),
+    mesh=jgan.sharding.data_mesh(jax.devices()[:4]),
+    in_specs=(P(), P('batch'), P()),
+    out_specs=P(),
+    check_vma=check_vma,
+  )
+  games.assert_close(jax.jit(step)(state, batch, key()), alone)
+
+
+@pytest.mark.parametrize('check_vma', [True, False])
+def test_examples_may_be_divided_over_two_axes(check_vma):
+  def loss(variables, batch, key, step):
+    keys = jgan.example_keys(key, batch)
+    noise = jax.vmap(lambda k: jax.random.normal(k, ()))(keys)
+    scaled = variables['a']['params'] * (batch['x'] + noise)
+    return jgan.LossOutput((scaled**2).mean(), {'batch_stats': scaled.mean()})
+
+  player = jgan.Player('a', loss, optax.sgd(0.01))
+  variables = {'a': {'params': jnp.float32(3), 'batch_stats': jnp.float32(0)}}
+  gan = jgan.GAN(lambda key, batch: variables, (player,), str)
+  batch = {'x': jnp.arange(8.0)}
+  state = jgan.init(gan, key(), batch)
+  axes = ('rows', 'columns')
+  step = jax.shard_map(
+    functools.partial(jgan.train_step, gan, axis_name=axes),
+    mesh=jax.make_mesh((2, 2), axes, axis_types=(AxisType.Auto,) * 2),
+    in_specs=(P(), P(axes), P()),
+    out_specs=P(),
+    check_vma=check_vma,
+  )
+  alone = jgan.train_step(gan, state, batch, key())
+  games.assert_close(jax.jit(step)(state, batch, key()), alone)
+
+
 @pytest.mark.slow
 def test_parallel_parts_are_numbered_where_the_batch_has_no_index():
   mesh = jgan.sharding.data_mesh(jax.devices()[:2])
