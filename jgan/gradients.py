@@ -105,7 +105,10 @@ def microbatches(k: int, unroll: bool | None = None) -> GradientFn:
 
 
 def per_example(
-  clip: float, noise: float, axis_name: str | None = None, salt: int = 0
+  clip: float,
+  noise: float,
+  axis_name: sharding.AxisName = None,
+  salt: int = 0,
 ) -> GradientFn:
   r"""Clipped and noised gradients, for differentially private training.
 

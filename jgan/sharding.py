@@ -2,8 +2,8 @@
 
 Under sharded jit arrays are global and nothing here but the two shardings is
 needed. Under `jax.pmap` and `jax.shard_map` each device sees its own part of
-the batch, and `axis_name` names the axis over which the parts are numbered
-and averaged.
+the batch, and `axis_name` names the axis, or a tuple of axes, over which the
+parts are numbered and averaged.
 """
 
 import functools
@@ -17,7 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PRNGKeyArray, PyTree, Shaped, UInt32
 
 F = TypeVar('F', bound=Callable)
-AxisName = str | None
+AxisName = str | tuple[str, ...] | None
 Keys = Key[Array, '...'] | UInt32[Array, '...']
 
 
@@ -197,11 +197,11 @@ def varying(tree: PyTree, axis_name: AxisName) -> PyTree:
   arrays over the devices by itself; gradients of the copies are local, as
   under pmap, and `mean` averages them.
   """
-  if axis_name not in jax.sharding.get_abstract_mesh().manual_axes:
-    return tree
-  return jax.tree.map(
-    lambda x: x if _is_varying(x, axis_name) else _vary(x, axis_name), tree
-  )
+  manual = jax.sharding.get_abstract_mesh().manual_axes
+  for name in _names(axis_name):
+    if name in manual:
+      tree = jax.tree.map(functools.partial(_vary, axis_name=name), tree)
+  return tree
 
 
 def mean(tree: PyTree, axis_name: AxisName) -> PyTree:
@@ -226,11 +226,19 @@ def agreed(tree: PyTree, axis_name: AxisName) -> PyTree:
 
   They must be: of unequal ones the largest is taken, or one device's.
   """
-  if axis_name is None:
-    return tree
-  return jax.tree.map(
-    lambda x: _any(x, axis_name) if _is_varying(x, axis_name) else x, tree
-  )
+  for name in _names(axis_name):
+    tree = jax.tree.map(functools.partial(_agree, axis_name=name), tree)
+  return tree
+
+
+def _names(axis_name: AxisName) -> tuple[str, ...]:
+  if isinstance(axis_name, tuple):
+    return axis_name
+  return () if axis_name is None else (axis_name,)
+
+
+def _agree(x: Array, axis_name: str) -> Array:
+  return _any(x, axis_name) if _is_varying(x, axis_name) else x
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -252,6 +260,8 @@ def _is_varying(x: Array, axis_name: str) -> bool:
 
 
 def _vary(x: Array, axis_name: str) -> Array:
+  if _is_varying(x, axis_name):
+    return x
   if hasattr(lax, 'pcast'):  # from jax 0.10 on, where pvary is gone
     return lax.pcast(x, axis_name, to='varying')
   return lax.pvary(x, axis_name)

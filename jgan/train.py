@@ -116,7 +116,7 @@ def update(
   batch: Batch,
   key: PRNGKeyArray,
   *,
-  axis_name: str | None = None,
+  axis_name: sharding.AxisName = None,
 ) -> tuple[TrainState, Metrics]:
   """One move of one player; the step is not counted.
 
@@ -128,9 +128,10 @@ def update(
     state: the state of the game.
     batch: what the loss reads.
     key: given to the loss as it is.
-    axis_name: the axis of `jax.pmap` or `jax.shard_map` over which gradients,
-      metrics and the floating arrays of 'batch_stats' are averaged. Any other
-      collection must come out equal on all devices.
+    axis_name: the axis of `jax.pmap` or `jax.shard_map`, or a tuple of its
+      axes, over which gradients, metrics and the floating arrays of
+      'batch_stats' are averaged. Any other collection must come out equal on
+      all devices.
 
   Returns:
     The new state, and metrics: 'loss', 'gradient_norm' (of all params
@@ -208,7 +209,7 @@ def train_step(
   key: PRNGKeyArray,
   *,
   moves: tuple[str, ...] | None = None,
-  axis_name: str | None = None,
+  axis_name: sharding.AxisName = None,
 ) -> tuple[TrainState, Metrics]:
   """One step of the game: each player moves in its turn.
 
@@ -226,7 +227,7 @@ def train_step(
       (static). None decides inside the program by `lax.cond`, for traced
       steps; around convolutions that is slow on CPUs.
     axis_name: under `jax.pmap` and `jax.shard_map`, the axis that divides the
-      batch.
+      batch, or a tuple of them.
 
   Returns:
     The next state, and metrics by '<label>/<name>', always '<label>/loss' and
@@ -270,7 +271,7 @@ def train_steps(
   *,
   count: int | None = None,
   moves: Sequence[tuple[str, ...]] | None = None,
-  axis_name: str | None = None,
+  axis_name: sharding.AxisName = None,
   unroll: bool | None = None,
 ) -> tuple[TrainState, Metrics]:
   """Several steps in one dispatch; not jitted, so jit it with what is static.
@@ -470,7 +471,7 @@ def _averaged(player: Player, state: TrainState, params: PyTree):
   return {player.name: optax.incremental_update(params, old, 1 - decay)}
 
 
-def _agreed(output: LossOutput, axis_name: str | None) -> Variables:
+def _agreed(output: LossOutput, axis_name: sharding.AxisName) -> Variables:
   """Collections as they are on all devices: averaged, or equal already."""
   if axis_name is None or not output.mutated:
     return output.mutated

@@ -206,7 +206,7 @@ def test_examples_may_be_divided_over_two_axes(check_vma):
   player = jgan.Player('a', loss, optax.sgd(0.01))
   variables = {'a': {'params': jnp.float32(3), 'batch_stats': jnp.float32(0)}}
   gan = jgan.GAN(lambda key, batch: variables, (player,), str)
-  batch = {'x': jnp.arange(8.0)}
+  batch = {'x': jnp.arange(8.0) / 8}
   state = jgan.init(gan, key(), batch)
   axes = ('rows', 'columns')
   step = jax.shard_map(
