@@ -35,7 +35,8 @@ class TrainState(NamedTuple):
     step: the number of steps made, int32.
     variables: each player's Linen variables, by name.
     opt_state: each player's optimizer state, by name.
-    ema_params: averaged params of the players that keep an average.
+    ema_params: averaged params of the players that keep an average, of params
+      in less than float32 in it.
   """
 
   step: Int[Array, '']
@@ -101,9 +102,8 @@ def init(
       player.name: player.optimizer.init(players[player.name]['params'])
       for player in reversed(gan.players)  # the first move's is the state
     },
-    # Copies: aliases of the params could not be donated with them.
     ema_params={
-      player.name: jax.tree.map(jnp.copy, players[player.name]['params'])
+      player.name: jax.tree.map(_start, players[player.name]['params'])
       for player in gan.players
       if player.ema_decay is not None
     },
@@ -394,10 +394,14 @@ def sample(
 
 def averaged_variables(state: TrainState) -> Mapping[str, Variables]:
   """What `sample` samples from: averaged params where there are such."""
-  return {
-    name: {**own, 'params': state.ema_params.get(name, own['params'])}
-    for name, own in state.variables.items()
-  }
+  variables = dict(state.variables)
+  for name, average in state.ema_params.items():
+    own = variables[name]
+    params = jax.tree.map(
+      lambda a, x: a.astype(x.dtype), average, own['params']
+    )
+    variables[name] = {**own, 'params': params}
+  return variables
 
 
 def _moves_at(player: Player, step):
@@ -451,6 +455,15 @@ def _norm(grads: PyTree) -> Array:
   """
   flat = jax.tree.map(jnp.ravel, grads)
   return norms.of_tree(lax.optimization_barrier(flat))
+
+
+def _start(x: Array) -> Array:
+  """The average before the first move, in float32 or more.
+
+  In less precision the small share that a move adds would be rounded away. A
+  copy: aliases of the params could not be donated with them.
+  """
+  return jnp.array(x, jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _averaged(player: Player, state: TrainState, params: PyTree):

@@ -508,6 +508,25 @@ def test_average_of_params(decay, expected):
   assert float(sampled['a']['params']) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_averages_of_params_of_half_precision_are_kept_in_float32(dtype):
+  def loss(variables, batch, key, step):
+    return jgan.LossOutput(variables['a']['params'].astype('float32'))
+
+  player = jgan.Player(
+    'a', loss, optax.sgd(1.0), every=2, ema_decay=lambda step: 0.999
+  )
+  variables = {'a': {'params': jnp.ones((), dtype)}}
+  gan = scalar_game(player)._replace(init=lambda key, batch: variables)
+  state = jgan.init(gan, key(), DATA)
+  for _ in range(4):  # it is its turn twice
+    state, _ = jgan.train_step(gan, state, DATA, key())
+  average = state.ema_params['a']
+  assert average.dtype == 'float32'
+  assert float(average) == pytest.approx(0.999**2 - 0.001, abs=1e-6)
+  assert jgan.sample(gan, state, DATA, key())['a']['params'].dtype == dtype
+
+
 def test_decays_may_be_mapped():
   class OfTraced(jgan.GAN):
     __hash__, __eq__ = object.__hash__, object.__eq__
