@@ -20,7 +20,8 @@ def standing_statistics(
   The running statistics belong to the params of the training. Here each
   'mean' and 'var' of 'batch_stats' becomes the plain average, over `batches`,
   of the batch's own statistics under the averaged params (a player's params,
-  where it keeps no average).
+  where it keeps no average). Statistics that a player's main loss does not
+  move stay as they are.
 
   Args:
     gan: the game; its losses do the forwards, with the variables from which
@@ -72,7 +73,7 @@ def _batch_statistics(player, state, batch, key):
   def move(stats):
     moving = {**variables, player.name: {**own, 'batch_stats': stats}}
     output = player.loss(moving, batch, jax.random.clone(key), state.step)
-    return output.mutated['batch_stats']
+    return output.mutated.get('batch_stats', stats)
 
   def from_zero(path, leaf):
     return jnp.zeros_like(leaf) if _is_statistic(path) else leaf
@@ -85,7 +86,7 @@ def _batch_statistics(player, state, batch, key):
       return old
     total = jnp.abs(once).sum()
     ratio = jnp.abs(twice).sum() / jnp.where(total == 0, 1, total)
-    return once / jnp.where(total == 0, 1, 2 - ratio)
+    return jnp.where(total == 0, old, once / (2 - ratio))
 
   return jax.tree_util.tree_map_with_path(
     unbiased, own['batch_stats'], once, twice

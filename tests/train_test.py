@@ -611,6 +611,29 @@ def test_standing_statistics_are_plain_averages_over_batches():
   games.assert_close(got.ema_params, state.ema_params, 0)
 
 
+@pytest.mark.parametrize('returned', [True, False])
+def test_standing_statistics_of_norms_at_rest_stay(returned):
+  statistics = {'used': {'mean': jnp.ones(2)}, 'at_rest': {'mean': jnp.ones(2)}}
+
+  def loss(variables, batch, key, step):
+    old = variables['a']['batch_stats']
+    used = {'mean': 0.9 * old['used']['mean'] + 0.1 * batch['x']}
+    moved = {'batch_stats': {**old, 'used': used}}
+    loss = variables['a']['params']
+    return jgan.LossOutput(loss, moved if returned else {})
+
+  variables = {'a': {'params': jnp.zeros(()), 'batch_stats': statistics}}
+  gan = scalar_game(jgan.Player('a', loss, optax.sgd(1.0)))
+  gan = gan._replace(init=lambda key, batch: variables)
+  batch = {'x': jnp.array([2.0, 4.0])}
+  state = jgan.init(gan, key(), batch)
+  got = jgan.standing_statistics(gan, state, [batch], key())
+  got = got.variables['a']['batch_stats']
+  np.testing.assert_allclose(got['at_rest']['mean'], 1)
+  expected = batch['x'] if returned else 1
+  np.testing.assert_allclose(got['used']['mean'], expected, rtol=1e-5)
+
+
 def test_init_starts_from_given_variables():
   given = {'generator': start().variables['generator']}
   state = jgan.init(plain(), jax.random.key(7), games.batch(), given)
