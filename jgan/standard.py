@@ -170,8 +170,9 @@ def standard_gan(
   Raises:
     TypeError: the loss is no pair, or `latent` or `augment` no function.
     ValueError: `pack` is no whole number from 1 on; from `init` and the moves,
-      where generator and batch differ in shape, the reals are integers, or the
-      batch lacks the data or does not divide by `pack`.
+      where generator and batch differ in shape, the reals are integers, a
+      module makes something else than an array, or the batch lacks the data or
+      does not divide by `pack`.
   """
   check_pair('standard_gan', loss)
   if not isinstance(pack, Integral) or pack < 1:
@@ -227,6 +228,16 @@ def _explained(needs: str, function: Callable, *args: Any) -> Any:
   except TypeError as error:
     error.add_note(f'standard_gan: {needs}')
     raise
+
+
+def _one_array(who: str, what: str, x: Any) -> Array:
+  if not hasattr(x, 'dtype'):
+    raise ValueError(
+      f'standard_gan: {who} needs to make one array of {what}, got a '
+      f'{type(x).__name__}; a discriminator returns more as a mapping with '
+      "'logits', and a game of several arrays has losses of its own."
+    )
+  return x
 
 
 def _interleaved(real: Array, fake: Array) -> Array:
@@ -355,6 +366,7 @@ class _Game:
     return batch[self.data]
 
   def _check_samples(self, real, fake):
+    fake = _one_array('the generator', 'samples', fake)
     if fake.shape != real.shape:
       raise ValueError(
         f'standard_gan: the generator makes {list(fake.shape[1:])}, but '
@@ -421,8 +433,8 @@ class _Game:
         "standard_gan: the discriminator's mapping needs 'logits', got "
         f'{sorted(outputs)}.'
       )
-    logits = outputs['logits'].astype(jnp.float32)
-    return {**outputs, 'logits': logits}, mutated
+    logits = _one_array('the discriminator', 'logits', outputs['logits'])
+    return {**outputs, 'logits': logits.astype(jnp.float32)}, mutated
 
   def _penalty(self, variables, batch, key, step):
     fake, _ = self._generate(variables, self._draw(batch, key), batch, key)

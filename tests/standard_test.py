@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -719,6 +720,28 @@ def test_losses_compare_the_whole_batch_over_devices(axis_name):
   same = np.allclose(kernels(over)[0], kernels(alone)[0], atol=1e-5)
   assert same == (axis_name is not None)
   assert np.isclose(metrics['loss'], expected['loss'], atol=1e-5) == same
+
+
+def test_what_modules_make_beside_an_array_is_told():
+  class Discriminator(nn.Module):
+    wrong: Callable
+
+    @nn.compact
+    def __call__(self, sample, label, *, train):
+      return self.wrong(nn.Dense(1)(sample)[:, 0])
+
+  class Generator(nn.Module):
+    @nn.compact
+    def __call__(self, latent, label, *, train):
+      return [nn.Dense(3)(latent)]
+
+  for wrong in (lambda y: (y, y), lambda y: {'logits': [y, y]}):
+    gan = game(discriminator=Discriminator(wrong))
+    state = jgan.init(gan, key(), batch())
+    with pytest.raises(ValueError, match='one array of logits, got a'):
+      jgan.train_step(gan, state, batch(), key())
+  with pytest.raises(ValueError, match='one array of samples, got a list'):
+    jgan.init(game(generator=Generator()), key(), batch())
 
 
 def test_a_mapping_without_logits_is_named():
