@@ -145,7 +145,7 @@ def read_csv(
   delimiter, rows = read_rows(path)
   cells = (row for _, row in rows)
   first = next(cells)
-  header = _header(path, first, names)
+  header = _header(path, first, names, delimiter)
   if header is not first:
     cells = itertools.chain([first], cells)
   columns = _columns(header, cells)
@@ -224,7 +224,8 @@ def _rows(path, text, delimiter):
 def _delimiter(text: str) -> str:
   """The one by which most of the first rows have as many cells as the header.
 
-  Of several, the one that makes more columns; a comma where there is one.
+  Of several, the one by which more rows are all numbers, so that the comma of
+  decimals is none; then the one that makes more columns; then a comma.
   """
 
   def fit(delimiter):
@@ -236,14 +237,15 @@ def _delimiter(text: str) -> str:
     if len(text) > _SNIFFED and len(rows) > 1:
       rows.pop()  # cut in the middle
     if not rows or len(rows[0]) < 2:
-      return 0, 0
+      return 0, 0, 0
     same = sum(len(row) == len(rows[0]) for row in rows)
-    return same / len(rows), len(rows[0])
+    numbers = sum(is_all_numbers(row, delimiter) for row in rows)
+    return same / len(rows), numbers, len(rows[0])
 
   return max(_DELIMITERS, key=fit)
 
 
-def _header(path, first, names):
+def _header(path, first, names, delimiter):
   plain = [cell.strip() for cell in first]
   if names is not None and len(first) == len(names) and plain != list(names):
     return list(names)
@@ -253,7 +255,7 @@ def _header(path, first, names):
       f'{path} has several columns of the name {sorted(twice)[0]!r}; each '
       'needs a name of its own'
     )
-  if all(map(is_number, plain)):
+  if is_all_numbers(plain, delimiter):
     raise ValueError(
       f'{path}: the first line must name the columns, but it has numbers alone'
     )
@@ -280,3 +282,23 @@ def is_number(text: str) -> bool:
   except ValueError:
     return False
   return True
+
+
+def is_all_numbers(row: Sequence[str], delimiter: str) -> bool:
+  """Whether all are numbers; decimals after a comma need another delimiter."""
+  comma = has_commas(row, delimiter)
+  return all(is_number(with_point(cell, comma)) for cell in row)
+
+
+def has_commas(numbers: Sequence[str], delimiter: str) -> bool:
+  """Whether decimals stand after a comma: some have one, and none a point."""
+  return (
+    delimiter != ','
+    and any(',' in x for x in numbers)
+    and not any('.' in x for x in numbers)
+  )
+
+
+def with_point(number: str, comma: bool) -> str:
+  """A number with a point before its decimals, where a comma stands there."""
+  return number.replace(',', '.') if comma else number

@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from experiments.data.csv_files import Texts, texts
+from experiments.data.csv_files import Texts, has_commas, texts, with_point
 
 _MISSING = frozenset(('', '?', 'na', 'n/a', 'nan', 'null', 'none'))
 _FEW = 10  # numbers of so many distinct texts, or fewer, are labels
@@ -70,7 +70,7 @@ class Decimals(NamedTuple):
   def parts(self, column: Texts) -> list[np.ndarray]:
     """The numbers, float64 `[n]`, NaN where missing."""
     values = [
-      np.nan if _is_missing(x) else float(_with_point(x, self.comma))
+      np.nan if _is_missing(x) else float(with_point(x, self.comma))
       for x in column.values
     ]
     return [np.array(values)[column.codes]]
@@ -218,12 +218,8 @@ def kind_of(
 
 def _decimals(name, present, missing, delimiter):
   """What numbers they are, or None if one is none. ValueError: their size."""
-  comma = (
-    delimiter != ','
-    and any(',' in x for x in present)
-    and not any('.' in x for x in present)
-  )
-  plain = [_with_point(x, comma) for x in present]
+  comma = has_commas(present, delimiter)
+  plain = [with_point(x, comma) for x in present]
   if not all(map(_is_number, plain)):
     return None
   text = max(plain, key=lambda x: abs(float(x)))
@@ -310,7 +306,3 @@ def _missing_text(column: Texts) -> str:
     key=lambda x: counts[column.values.index(x)],
     default='',
   )
-
-
-def _with_point(text: str, comma: bool) -> str:
-  return text.replace(',', '.') if comma else text

@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.data.csv_files import is_number, read_rows
+from experiments.data.csv_files import (
+  has_commas,
+  is_all_numbers,
+  is_number,
+  read_rows,
+  with_point,
+)
 
 Label = Callable[[np.ndarray], np.ndarray]
 """`(windows [n, t, d]) -> [n]`, the class of each, int32."""
@@ -27,12 +33,14 @@ class Numbers(NamedTuple):
     header: whether it does.
     values: float64 `[rows, columns]`, all finite.
     delimiter: what stands between two columns in the file.
+    comma: decimals stand after a comma, not after a point.
   """
 
   names: tuple[str, ...]
   header: bool
   values: np.ndarray
   delimiter: str = ','
+  comma: bool = False
 
   def to_unit(self, values: np.ndarray) -> np.ndarray:
     """Numbers `[..., columns]` in the file's units as float32 in [0, 1].
@@ -50,7 +58,7 @@ class Numbers(NamedTuple):
     return low + (high - low) * np.clip(np.asarray(values, np.float64), 0, 1)
 
   def to_csv(self, series: np.ndarray) -> bytes:
-    """Series in [0, 1] as a CSV file in the file's units, with its delimiter.
+    """Series in [0, 1] as a CSV file in the file's units, written as it is.
 
     Args:
       series: `[t, columns]`; or several, `[n, t, columns]`, which come one
@@ -65,8 +73,12 @@ class Numbers(NamedTuple):
       self._shortest(series if several else series[None])
     ):
       for row in one.tolist():
-        writer.writerow([number] * several + [f'{x:.15g}' for x in row])
+        writer.writerow([number] * several + [self._text(x) for x in row])
     return text.getvalue().encode('utf-8')
+
+  def _text(self, x: float) -> str:
+    text = f'{x:.15g}'
+    return text.replace('.', ',') if self.comma else text
 
   def _shortest(self, series: np.ndarray) -> np.ndarray:
     """Of the numbers that `to_unit` brings to `series`, those of fewest digits.
@@ -127,7 +139,8 @@ def read_numbers(
   """Reads a CSV file of numbers, one step of time to a row.
 
   The rows are those of `read_rows`. The first names the columns unless it is
-  all numbers.
+  all numbers. Decimals are after a point, or all after a comma where a comma is
+  not what stands between columns.
 
   Args:
     path: the file.
@@ -144,19 +157,18 @@ def read_numbers(
   delimiter, rows = read_rows(path)
   lines = [(line, [cell.strip() for cell in row]) for line, row in rows]
   _, first = lines[0]
-  header = not all(map(is_number, first))
+  header = not is_all_numbers(first, delimiter)
   names = tuple(first) if header else _numbered(len(first))
   if header and len(lines) == 1:
     raise ValueError(f'series: {path} has a line of names and no numbers.')
   places = _places(path, names, columns)
-  values = np.array(
-    [
-      _numbers(path, line, cells, names, places)
-      for line, cells in lines[header:]
-    ]
-  )
   wanted = tuple(names[i] for i in places)
-  return Numbers(wanted, header, values, delimiter)
+  rows = [(n, [row[i] for i in places]) for n, row in lines[header:]]
+  comma = has_commas([cell for _, row in rows for cell in row], delimiter)
+  values = np.array(
+    [_numbers(path, line, row, wanted, comma) for line, row in rows]
+  )
+  return Numbers(wanted, header, values, delimiter, comma)
 
 
 def _numbered(count):
@@ -178,17 +190,20 @@ def _places(path, names, columns):
   return [names.index(name) for name in columns] or list(range(len(names)))
 
 
-def _numbers(path, line, cells, names, places):
-  """The numbers of a line in the places wanted."""
-  for place in places:
-    cell = cells[place]
-    if is_number(cell) and math.isfinite(float(cell)):
+def _numbers(path, line, cells, names, comma):
+  """The numbers of a line in the columns wanted."""
+  numbers = [with_point(cell, comma) for cell in cells]
+  for name, cell, number in zip(names, cells, numbers, strict=True):
+    if is_number(number) and math.isfinite(float(number)):
       continue
     what = f'{cell!r} is no finite number' if cell else 'the cell is empty'
-    what += ' (decimals need a point)' * (',' in cell)
+    if ',' in cell:
+      what += (
+        ' (decimals need a point; or all of them a comma, and another sign '
+        'between columns)'
+      )
     raise ValueError(
-      f'series: {path}, line {line}, column {names[place]!r}: {what}. Fill in '
-      'or take out what is missing, and choose the columns of numbers with '
-      '--columns.'
+      f'series: {path}, line {line}, column {name!r}: {what}. Fill in or take '
+      'out what is missing, and choose the columns of numbers with --columns.'
     )
-  return [float(cells[place]) for place in places]
+  return [float(number) for number in numbers]

@@ -79,6 +79,13 @@ def test_a_delimiter_within_cells_does_not_mislead(written):
   assert table.delimiter == ';'
 
 
+def test_the_comma_of_decimals_is_no_delimiter(written):
+  table = read_csv(written('1,5;2,5\n3,5;4,5\n'), ['a', 'b'])
+  assert cells(table) == {'a': ['1,5', '3,5'], 'b': ['2,5', '4,5']}
+  with pytest.raises(ValueError, match='it has numbers alone'):
+    read_csv(written('1,5;2,5\n3,5;4,5\n'))
+
+
 def test_long_files_are_sniffed_by_their_beginning(written):
   rows = ''.join(f'{i};{i % 7};text {i}\n' for i in range(9000))
   table = read_csv(written('a;b;c\n' + rows))

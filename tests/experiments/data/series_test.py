@@ -95,6 +95,24 @@ def test_samples_have_the_delimiter_of_the_data(tmp_path):
     assert table.to_csv(table.to_unit(table.values)) == content.encode()
 
 
+@pytest.mark.parametrize('between', [';', '\t', '|'])
+@pytest.mark.parametrize('header', ['a;b', '', 'at;a;b'])
+def test_decimals_after_a_comma_are_read_and_written(tmp_path, header, between):
+  rows = ['1,5;-2', '0,25;1e3']
+  if header.startswith('at'):  # whose points are of no number wanted
+    lines = [header, *(f'01.02.2024;{row}' for row in rows)]
+  else:
+    lines = [header, *rows]
+  content = '\n'.join(lines).strip().replace(';', between)
+  columns = ('a', 'b') if header.startswith('at') else ()
+  table = data.read_numbers(written(tmp_path, content), columns)
+  np.testing.assert_array_equal(table.values, [[1.5, -2], [0.25, 1000]])
+  assert table.header == bool(header)
+  made = table.to_csv(table.to_unit(table.values)).decode().splitlines()
+  expected = [f'a{between}b'] * table.header
+  assert made == [*expected, f'1,5{between}-2', f'0,25{between}1000']
+
+
 def test_numbers_close_together_far_from_zero_stay_apart_in_a_csv(tmp_path):
   content = 'at,level,zone\n1700000000001,1e5,1234567890123\n'
   content += '1700000000002,100000.125,1234567890123\n'
@@ -115,7 +133,10 @@ def test_numbers_close_together_far_from_zero_stay_apart_in_a_csv(tmp_path):
     ('1,2\n3,-inf\n', "line 2, column '2': '-inf' is no finite number"),
     ('a,b\n1,\n', "line 2, column 'b': the cell is empty"),
     ('a,b\n1,2\n,\n', "line 3, column 'a': the cell is empty"),
-    ('a;b\n1,5;2\n', "'1,5' is no finite number .decimals need a point"),
+    ('a,b\n"1,5",2\n', "'1,5' is no finite number .decimals need a point"),
+    ('a;b\n1,5;2.5\n', "'1,5' is no finite number .decimals need a point"),
+    ('a;b\n1.234,5;2\n', "'1.234,5' is no finite number .decimals need a"),
+    ('a;b\n1,2;x,y\n', "column 'b': 'x,y' is no finite number"),
     (ROWS, "column 'Date': '2020-01-01' is no .*--columns"),
     (b'\xff\xfea\x00', 'no text in UTF-8'),
     (gzip.compress(b'a,b\n1,2\n', mtime=0)[:-9], 'is damaged'),
