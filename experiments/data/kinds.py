@@ -7,9 +7,11 @@ parts:
 - `Decimals`, where more than ten distinct texts are there and all are numbers:
   a number, written with as many decimals as the data have, so that integers
   stay integers. Missing is what the data write for it: nothing, ?, NA, N/A,
-  NaN, null or none. Numbers that begin with zeros, as codes do, are labels.
+  NaN, null or none. Numbers that begin with zeros, as codes do, are labels. All
+  may have a unit, one for all: a currency's sign before, or what is no digit
+  after them, as $5.20, 10% and 3 kg have.
 - `Times`, where they are dates, times of a day, or both: a number of days, one
-  of minutes or seconds, or one of each.
+  of minutes or seconds, or one of each. All may end in one zone (Z, +01:00).
 - `Labels`, where they are anything else: a category, each text a value of it,
   that for missing too. Of more than so many values the rarest are one to the
   network; which of them is written, is drawn by their frequencies.
@@ -17,6 +19,7 @@ parts:
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -30,6 +33,8 @@ _MISSING = frozenset(('', '?', 'na', 'n/a', 'nan', 'null', 'none'))
 _FEW = 10  # numbers of so many distinct texts, or fewer, are labels
 _LARGEST = 1e100  # of the sizes of numbers, whose squares floats must hold
 _NUMBER = re.compile(r'[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?')
+_UNITS = re.compile(r'[+-]?([^\d.,+-]*)[\d.,](?:.*[\d.,])?([^\d.,]*)')
+_ZONE = re.compile(r'(\.0+)?( ?(Z|UTC|[+-]\d\d:?\d\d))?$')
 _DAYS = ('%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%d/%m/%Y', '%m/%d/%Y')
 _CLOCKS = ('%H:%M', '%H:%M:%S')
 _FORMATS = (
@@ -61,17 +66,20 @@ class Decimals(NamedTuple):
     places: decimals that are written; None for as many as are needed.
     comma: decimals stand after a comma, not after a point.
     missing: the text for a missing value, the most frequent of such.
+    prefix: what stands before each number, after its sign.
+    suffix: what stands after each.
   """
 
   places: int | None
   comma: bool = False
   missing: str = ''
+  prefix: str = ''
+  suffix: str = ''
 
   def parts(self, column: Texts) -> list[np.ndarray]:
     """The numbers, float64 `[n]`, NaN where missing."""
     values = [
-      np.nan if _is_missing(x) else float(with_point(x, self.comma))
-      for x in column.values
+      np.nan if _is_missing(x) else float(self.plain(x)) for x in column.values
     ]
     return [np.array(values)[column.codes]]
 
@@ -82,6 +90,11 @@ class Decimals(NamedTuple):
     (numbers,) = parts
     return texts([self._text(x) for x in numbers.tolist()])
 
+  def plain(self, text: str) -> str:
+    """A number as Python writes it."""
+    bare = text.strip().replace(self.prefix, '', 1).removesuffix(self.suffix)
+    return with_point(bare, self.comma)
+
   def _text(self, x):
     if x != x:
       return self.missing
@@ -90,7 +103,10 @@ class Decimals(NamedTuple):
     else:
       # Adding 0 makes 0 of -0.
       written = f'{round(x, self.places) + 0:.{self.places}f}'
-    return written.replace('.', ',') if self.comma else written
+    if self.comma:
+      written = written.replace('.', ',')
+    sign = '-' * written.startswith('-')
+    return sign + self.prefix + written.removeprefix('-') + self.suffix
 
 
 class Times(NamedTuple):
@@ -99,10 +115,12 @@ class Times(NamedTuple):
   Attributes:
     format: as of `datetime.strptime`.
     missing: the text for a missing value, the most frequent of such.
+    padded: days, months and hours have two digits; else as few as they need.
   """
 
   format: str
   missing: str = ''
+  padded: bool = True
 
   def parts(self, column: Texts) -> list[np.ndarray]:
     """Numbers of days, of minutes or seconds, or both, float64 `[n]` each."""
@@ -115,6 +133,13 @@ class Times(NamedTuple):
     """Texts of numbers `[count]`, to the nearest day, minute or second."""
     rows = zip(*(part.tolist() for part in parts), strict=True)
     return texts([self._text(row) for row in rows])
+
+  def reads(self, text: str) -> bool:
+    """Whether it is a time of this form, written as `write` does."""
+    try:
+      return self._written(datetime.strptime(text, self.format)) == text
+    except ValueError:
+      return False
 
   @property
   def _unit(self):
@@ -135,7 +160,13 @@ class Times(NamedTuple):
     clock = numbers[-1] if '%H' in self.format else 0
     then = datetime.combine(date.fromordinal(round(day)), time())
     then += timedelta(seconds=round(clock) * self._unit)
-    return then.strftime(self.format)
+    return self._written(then)
+
+  def _written(self, then):
+    text = then.strftime(self.format)
+    if self.padded:
+      return text
+    return re.sub(r'(?<![\d:])0(?=\d)', '', text)
 
 
 class Labels(NamedTuple):
@@ -218,8 +249,9 @@ def kind_of(
 
 def _decimals(name, present, missing, delimiter):
   """What numbers they are, or None if one is none. ValueError: their size."""
-  comma = has_commas(present, delimiter)
-  plain = [with_point(x, comma) for x in present]
+  form = Decimals(None, has_commas(present, delimiter), missing)
+  form = form._replace(**_units(present))
+  plain = [form.plain(x) for x in present]
   if not all(map(_is_number, plain)):
     return None
   text = max(plain, key=lambda x: abs(float(x)))
@@ -232,21 +264,27 @@ def _decimals(name, present, missing, delimiter):
     )
   places = max(-min(Decimal(x).as_tuple().exponent for x in plain), 0)
   exact = places <= 15 and not any('e' in x.lower() for x in plain)
-  return Decimals(places if exact else None, comma, missing)
+  return form._replace(places=places if exact else None)
+
+
+def _units(present):
+  """The prefix and the suffix that all have; none where they differ."""
+  found = {x and x.groups() for x in map(_UNITS.fullmatch, present)}
+  prefix, suffix = found.pop() or ('', '')
+  money = any(unicodedata.category(x) == 'Sc' for x in prefix)
+  if found or (prefix and not money):
+    return {}
+  return {'prefix': prefix, 'suffix': suffix}
 
 
 def _times(present, missing):
   """What times they are, or None if they are of no format, or of several."""
-
-  def is_of(text, form):
-    try:
-      return datetime.strptime(text, form).strftime(form) == text
-    except ValueError:
-      return False
-
-  for form in _FORMATS:
-    if all(is_of(text, form) for text in present):
-      return Times(form, missing)
+  zone = _ZONE.search(present[0])[0]
+  for padded in (True, False):
+    for form in _FORMATS:
+      times = Times(form + zone * ('%H' in form), missing, padded)
+      if all(map(times.reads, present)):
+        return times
   return None
 
 

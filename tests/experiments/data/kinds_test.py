@@ -44,6 +44,33 @@ INTEGERS = [*range(-3, 20)]
     ),
     ([f'{i}.12.2024' for i in range(10, 25)], Times('%d.%m.%Y')),
     ([f'12/{i}/2024' for i in range(10, 25)], Times('%m/%d/%Y')),
+    (
+      [f'{i}/3/2024' for i in range(5, 25)],
+      Times('%d/%m/%Y', padded=False),
+    ),
+    ([f'2024-1-{i}' for i in range(9, 25)], Times('%Y-%m-%d', padded=False)),
+    (
+      [f'3/{i}/2024 {i - 9}:05' for i in range(9, 25)],
+      Times('%m/%d/%Y %H:%M', padded=False),
+    ),
+    (
+      [f'2024-02-{i}T10:00:{i}Z' for i in range(10, 25)],
+      Times('%Y-%m-%dT%H:%M:%SZ'),
+    ),
+    (
+      [f'2024-02-{i} 10:00:{i}.000-05:00' for i in range(10, 25)],
+      Times('%Y-%m-%d %H:%M:%S.000-05:00'),
+    ),
+    (
+      [*(f'{i}%' for i in INTEGERS), 'NA'],
+      Decimals(0, missing='NA', suffix='%'),
+    ),
+    (
+      [f'{"-" * (i < 0)}$ {abs(i)}.20' for i in INTEGERS],
+      Decimals(2, prefix='$ '),
+    ),
+    ([f'{i} kg ' for i in INTEGERS], Decimals(0, suffix=' kg')),
+    ([f'US${i}' for i in range(12)], Decimals(0, prefix='US$')),
     (['same'] * 3, Constant('same')),
     ([''] * 3, Constant('')),
     (['b', 'a', 'b'], Labels(('a', 'b'), (1, 2))),
@@ -62,6 +89,21 @@ def test_decimals_after_a_comma():
   (numbers,) = found.parts(column(cells))
   np.testing.assert_array_equal(numbers, np.arange(12) + 0.25)
   assert [*found.write([np.array([-1.5])], 1, None).array()] == ['-1,50']
+
+
+def test_codes_and_columns_of_several_affixes_are_labels():
+  for cells in (
+    [f'user{i}' for i in range(12)],
+    [f'#{i}' for i in range(12)],
+    [*(f'{i}%' for i in range(12)), '12'],
+    [*(f'${i}' for i in range(12)), '€1'],
+    [f'${i:03}' for i in range(12)],
+    [f'$-{i}' for i in range(12)],
+    ['%'] * 2 + [f'{i}%' for i in range(12)],
+    [*(f'2024-02-{i}T10:00Z' for i in range(10, 25)), '2024-02-25T10:00+01:00'],
+    [*(f'2024-1-{i}' for i in range(10, 25)), '2024-02-01'],
+  ):
+    assert isinstance(kind(cells * 2), Labels), cells
 
 
 def test_numbers_that_begin_with_zeros_are_labels():
@@ -85,6 +127,15 @@ def test_numbers_that_begin_with_zeros_are_labels():
     (Times('%H:%M'), ['00:00', '23:59', '']),
     (Times('%H:%M:%S'), ['00:00:01', '23:59:59']),
     (Times('%d.%m.%Y %H:%M'), ['01.03.2024 07:05', '', '31.12.1999 23:59']),
+    (
+      Times('%d.%m.%Y %H:%M:%SZ', 'NA', padded=False),
+      ['1.3.2024 7:05:00Z', 'NA', '31.12.1999 23:59:09Z', '1.1.2000 0:00:00Z'],
+    ),
+    (Decimals(2, prefix='$'), ['$0.50', '-$1234567.89', '']),
+    (
+      Decimals(1, comma=True, missing='?', suffix='\xa0€'),
+      ['0,5\xa0€', '-3,0\xa0€', '?'],
+    ),
     (Labels(('', 'a', 'b'), (1, 1, 1)), ['b', 'a', '', 'a']),
   ],
 )
@@ -145,7 +196,7 @@ def test_rare_texts_share_a_value_and_come_back_by_frequency():
   [
     ([f'name {i}' for i in range(30)], {}, '30 of 30 rows have a text that no'),
     (
-      [f'{i}/2/2024' for i in range(12)],
+      [f'2 Feb {i}' for i in range(2012, 2024)],
       {'max_values': 500},
       '12 of 12 .*--drop, or keep its texts as they are by --labels',
     ),
