@@ -36,6 +36,7 @@ from experiments.errors import UserError, building
 from experiments.files import write_json
 
 FILE = 'config.json'
+_FOLDERS = ('samples', 'checkpoints', 'best')  # in a workdir
 # What may change when a run goes on: how long it is, how often it tells of
 # itself, where its data lie, what it keeps in memory. The rest would make it
 # another run.
@@ -334,7 +335,10 @@ def check_resume(run: Run) -> None:
 
 
 def writable(workdir: Path) -> None:
-  """Makes the workdir. UserError: it cannot be made, or not written to."""
+  """Makes the workdir. UserError: it cannot be made, or not written to.
+
+  Nor if what is no folder has the name of one of a run's.
+  """
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=workdir).close()
@@ -343,6 +347,12 @@ def writable(workdir: Path) -> None:
       f'--workdir={workdir} cannot be written to ({error.strerror}); '
       'it must be a folder, or a path where one can be made'
     ) from error
+  for path in (workdir / name for name in _FOLDERS):
+    if os.path.lexists(path) and not path.is_dir():
+      raise UserError(
+        f'{path} is in the way: a run has a folder of that name. Move it away, '
+        'mend it if it is a link, or give another --workdir'
+      )
 
 
 def _read(path: Path, experiments: Mapping[str, ModuleType]) -> Run:

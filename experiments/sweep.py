@@ -167,7 +167,8 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
       if state.step < members[name].run.config.steps
     }
     program = playing and program_of(asked, playing, mapped)
-    configs.writable(asked.workdir)
+    for folder in (asked.workdir, *(x.workdir for x in asked.runs.values())):
+      configs.writable(folder)
     stack.enter_context(alone(asked.workdir))
     for member in members.values():
       configs.save(member.run)

@@ -483,6 +483,20 @@ def test_file_in_the_way_of_a_workdir_is_told(tmp_path):
   assert file.read_text() == 'kept'
 
 
+@pytest.mark.parametrize('name', ['samples', 'checkpoints', 'best'])
+def test_file_in_the_way_of_a_folder_of_a_run_is_told(tmp_path, name):
+  path = tmp_path / name
+  path.write_text('kept')
+  told = f'{path} is in the way: a run has a folder of that name'
+  assert refusal(config.writable, tmp_path).startswith(told)
+  assert path.read_text() == 'kept'
+  path.unlink()
+  path.symlink_to(tmp_path / 'elsewhere')  # a disk that is not mounted
+  assert refusal(config.writable, tmp_path).startswith(told)
+  (tmp_path / 'elsewhere').mkdir()
+  config.writable(tmp_path)
+
+
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs /proc')
 @pytest.mark.parametrize('workdir', ['/proc', '/proc/a/b'])
 def test_unwritable_place_is_told(workdir):
