@@ -48,10 +48,11 @@ def make_gan(config: Config) -> jgan.GAN:
 def make_data(config: Config) -> data.Source:
   own_data.check_contents(config.folders, config.contents)
   source, names = data.folder(config.path, config.resolution, config.channels)
-  if config.num_classes not in (0, len(names)):
+  count = len(names)
+  if config.num_classes not in (0, count):
     raise ValueError(
       f'--num-classes={config.num_classes}, but {config.path} has '
-      f'{len(names)} subfolders of pictures{": " * bool(names)}'
+      f'{count} subfolder{"s" * (count != 1)} of pictures{": " * bool(names)}'
       f'{", ".join(names)}'
     )
   source = windows.applied(

@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = workdir / 'samples' / f'seed{arguments.seed}.png'
     path = Path(os.path.expanduser(arguments.grid or path))
     modality.save(path, kind.samples(made, asked))
-    print(f'{count} samples on a grid: {path}')
+    print(f'{count} sample{"s" * (count != 1)} on a grid: {path}')
     if arguments.npz:
       labels = {k: asked[k] for k in ('label',) if k in asked}
       _save_npz(arguments.npz, kind.arrays(made) | labels)

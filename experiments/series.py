@@ -141,10 +141,11 @@ def _read(path, sha256, columns):
 def windows(config: Data, label: data.Label | None = None) -> data.Windows:
   """All windows of the config's file, with labels if `label` makes some."""
   table = read(config)
-  if len(table.values) < max(config.window, 2):
+  rows = len(table.values)
+  if rows < max(config.window, 2):
     raise ValueError(
-      f'{config.path} has {len(table.values)} rows of numbers, too few for '
-      f'--window={config.window}'
+      f'{config.path} has {rows} row{"s" * (rows != 1)} of numbers, too few '
+      f'for --window={config.window}'
     )
   return data.Windows(table.to_unit(table.values), config.window, label)
 

@@ -55,10 +55,12 @@ def make_data(config: Config) -> data.Source:
     data.consecutive if config.whole else data.loudest,
     config.peak,
   )
-  if config.num_classes not in (0, len(names)):
+  count = len(names)
+  if config.num_classes not in (0, count):
     raise ValueError(
       f'--num-classes={config.num_classes}, but {config.path} has '
-      f'{len(names)} classes of sounds{": " * bool(names)}{", ".join(names)}'
+      f'{count} class{"es" * (count != 1)} of sounds{": " * bool(names)}'
+      f'{", ".join(names)}'
     )
   return source
 

@@ -177,7 +177,9 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
     if playing:
       steps = next(iter(playing.values())).run.config.steps
       print(
-        f'{len(playing)} members to step {steps:,}, {program.about}', flush=True
+        f'{len(playing)} member{"s" * (len(playing) != 1)} to step {steps:,}, '
+        f'{program.about}',
+        flush=True,
       )
       states |= lockstep.play(playing, states, program, stopped)
     else:

@@ -279,7 +279,8 @@ def describe(
   )
   epochs = config.steps * config.batch_size / len(task.source)
   print(
-    f'{run.name}: {config.steps:,} steps of {config.batch_size} examples, '
+    f'{run.name}: {config.steps:,} step{"s" * (config.steps != 1)} of '
+    f'{config.batch_size} example{"s" * (config.batch_size != 1)}, '
     f'{epochs:.4g} epochs of {len(task.source):,}'
   )
   for player in players:

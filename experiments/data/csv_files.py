@@ -211,8 +211,9 @@ def _rows(path, text, delimiter):
       width = width or len(row)
       if len(row) != width:
         raise ValueError(
-          f'{path}: line {reader.line_num} has {len(row)} cells, and the first '
-          f'line {width}; all rows need as many'
+          f'{path}: line {reader.line_num} has {len(row)} '
+          f'cell{"s" * (len(row) != 1)}, and the first line {width}; all rows '
+          'need as many'
         )
       yield reader.line_num, row
   except csv.Error as error:

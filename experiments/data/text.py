@@ -84,10 +84,12 @@ def read_texts(
   length = length or longest
   texts = [tuple(line) for line in lines if len(line) <= length]
   different = sorted(set(texts))
-  if len(different) < _HELD_OUT:
+  count = len(different)
+  if count < _HELD_OUT:
     raise ValueError(
-      f'text: {path} has {len(different)} different texts of at most {length} '
-      f'tokens; needs {_HELD_OUT} or more, a line each.'
+      f'text: {path} has {count} different text{"s" * (count != 1)} of at most '
+      f'{length} token{"s" * (length != 1)}; needs {_HELD_OUT} or more, a line '
+      'each.'
     )
   order = np.random.default_rng(0).permutation(len(different))
   held_out = {different[i] for i in order[: len(different) // _HELD_OUT]}

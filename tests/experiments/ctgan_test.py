@@ -153,7 +153,7 @@ def test_privacy_without_its_accountant_is_refused(
 @pytest.mark.parametrize(
   ('content', 'words', 'message'),
   [
-    ('a,b\n1,2\n3\n', (), 'line 3 has 1 cells'),
+    ('a,b\n1,2\n3\n', (), 'line 3 has 1 cell,'),
     ('', (), 'is empty'),
     ('a,b\n', (), 'a header and no row'),
     ('a,a\n1,2\n', (), "several columns of the name 'a'"),

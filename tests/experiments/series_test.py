@@ -249,8 +249,8 @@ def test_the_default_numbers_fit_the_stocks(tmp_path):
 @pytest.mark.parametrize(
   ('content', 'flags', 'message'),
   [
-    ('a,b\n1,2\n', [], 'has 1 rows of numbers, too few for --window=4'),
-    ('a,b\n1,2\n3\n', [], 'line 3 has 1 cells'),
+    ('a,b\n1,2\n', [], 'has 1 row of numbers, too few for --window=4'),
+    ('a,b\n1,2\n3\n', [], 'line 3 has 1 cell,'),
     ('a,b\n1,2\n3,x\n', [], "'x' is no finite number"),
     ('a\n' + '1\n' * 9, ['--columns', 'b'], "has no column 'b'"),
     ('a\n' + '1\n' * 9, ['--steps=4'], 'leaves no step to the game'),

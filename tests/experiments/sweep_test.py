@@ -246,7 +246,7 @@ def test_training_goes_on_with_a_member(tmp_path, capsys):
   train.main(['tiny', *seed1, *SMALL])
   assert newest(tmp_path / 'seed1')[0] == 4
   play(tmp_path, '--seeds=2')
-  assert '1 members to step 4' in capsys.readouterr().out
+  assert '1 member to step 4' in capsys.readouterr().out
   assert newest(tmp_path / 'seed0')[0] == 4
 
 

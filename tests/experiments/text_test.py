@@ -243,9 +243,10 @@ def test_rare_tokens_are_unknown_and_long_texts_left_out(tmp_path):
     (gzip.compress(b'abc\n' * 30)[:-9], 'no text in UTF-8, nor its gzip'),
     (b'\x1f\x8b\x08' + b'\0' * 7 + b'\xff' * 9, 'nor its gzip: Error -3'),
     ('one\ntwo', 'has 2 different texts of at most 3 tokens; needs 10'),
+    ('a\na', 'has 1 different text of at most 1 token; needs 10'),
     ('x' * 201, 'has 201 characters, more than 200'),
   ],
-  ids=['empty', 'blank', 'bytes', 'truncated', 'damaged', 'few', 'long'],
+  ids=['empty', 'blank', 'bytes', 'truncated', 'damaged', 'few', 'one', 'long'],
 )
 def test_mistakes_are_told_in_a_line(content, message, tmp_path, capsys):
   path = write(tmp_path, content)

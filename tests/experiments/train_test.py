@@ -84,6 +84,13 @@ def test_it_tells_what_will_run(tmp_path, capsys):
   assert re.search(r'step 2/2 .*discriminator [\d.]+ generator [\d.]+', out)
 
 
+def test_one_is_told_in_the_singular(tmp_path, capsys):
+  run(tmp_path, '--steps=1', '--batch-size=1')
+  assert 'digits: 1 step of 1 example, 0.0002 epochs' in capsys.readouterr().out
+  sample.main([f'--workdir={tmp_path}', '--count=1'])
+  assert '1 sample on a grid' in capsys.readouterr().out
+
+
 def test_the_last_speed_is_that_of_steps_alone(tmp_path, capsys, monkeypatch):
   now = [0]
 

@@ -107,7 +107,7 @@ def test_names_are_put_where_there_are_none(written):
     ('', 'is empty'),
     ('\n\n', 'is empty'),
     ('a,b\n', 'a header and no row'),
-    ('a,b\n1,2\n3\n', 'line 3 has 1 cells, and the first line 2'),
+    ('a,b\n1,2\n3\n', 'line 3 has 1 cell, and the first line 2'),
     ('a,b\n1,2\n3,4,5\n6,7\n', 'line 3 has 3 cells'),
     ('a,b\n1,"2\n3,4\n', 'unexpected end of data'),
     ('a,b, a\n1,2,3\n', "several columns of the name 'a'"),

@@ -127,7 +127,7 @@ def test_numbers_close_together_far_from_zero_stay_apart_in_a_csv(tmp_path):
     ('', 'is empty'),
     ('\n\n', 'is empty'),
     ('a,b\n', 'a line of names and no numbers'),
-    ('a,b\n1,2\n3\n', 'line 3 has 1 cells, and the first line 2'),
+    ('a,b\n1,2\n3\n', 'line 3 has 1 cell, and the first line 2'),
     ('a,b\n1,2\n3,x\n', "line 3, column 'b': 'x' is no finite number"),
     ('a,b\n1,2\n3,nan\n', "line 3, column 'b': 'nan' is no finite number"),
     ('1,2\n3,-inf\n', "line 2, column '2': '-inf' is no finite number"),
