@@ -53,6 +53,7 @@ FREE = (
   'rematerialize',
 )
 _FROM_0 = {'evaluate_every', 'steps_per_dispatch'}
+_SHARES = {'dropout', 'ema_decay'}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,10 @@ class Config:
 
   The line under a number is its help, also where a subclass changes the
   default. Help of 30 characters, and `--flag TYPE` of 24, keep a line each.
-  ValueError: a whole number that is out of range: below 1 where it is one of
-  these or a width, or else below 0; of the seed see `check_seed`.
+  ValueError: a number that is out of range: a whole one below 1 where it is one
+  of these, a width or the size of a latent; a dropout or a decay above 1; any
+  other below 0, but for what a discriminator's output is to be, or not finite;
+  of the seed see `check_seed`.
   """
 
   steps: int
@@ -96,12 +99,18 @@ class Config:
     own = {field.name for field in dataclasses.fields(Config)} - _FROM_0
     for field in dataclasses.fields(self):
       name, value = field.name, getattr(self, field.name)
-      least = int(name in own or name.endswith('width'))
+      least = int(name in own or name.endswith(('width', 'latent_dim')))
+      flag = '--' + name.replace('_', '-')
       if name == 'seed':
         check_seed(value)
+      elif name in _SHARES and not 0 <= value <= 1:
+        raise ValueError(f'{flag} must be from 0 to 1, got {value}')
       elif type(value) is int and value < least:
-        flag = '--' + name.replace('_', '-')
         raise ValueError(f'{flag} must be {least} or more, got {value}')
+      elif type(value) is not float or name.endswith('_label'):
+        continue
+      elif not 0 <= value < math.inf:
+        raise ValueError(f'{flag} must be 0 or more, got {value}')
 
   @property
   def dtype(self) -> DTypeLike:

@@ -81,8 +81,10 @@ class Config(own_data.OfFile):
         f'--batch-size={self.batch_size} must be a multiple of '
         f'--pack={self.pack}'
       )
-    if self.dp_noise < 0:
-      raise ValueError(f'--dp-noise must be 0 or more, got {self.dp_noise}')
+    if not self.dp_clip:
+      raise ValueError(f'--dp-clip must be above 0, got {self.dp_clip}')
+    if not 0 < self.delta < 1:
+      raise ValueError(f'--delta must be above 0 and below 1, got {self.delta}')
     if not self.dp_noise:
       return
     if self.pack != 1:

@@ -152,8 +152,9 @@ def test_home_is_expanded_in_the_workdir(monkeypatch):
 
 
 def test_a_negative_number_is_a_value():
-  run = parse('--workdir w --learning-rate -1')
-  assert run.config.learning_rate == -1
+  argv = ['--workdir=w', 'mnist-lsgan', '--fake-label', '-1']
+  run = config.parse(argv, train.EXPERIMENTS, 'digits')
+  assert run.config.fake_label == -1
 
 
 def test_mistyped_name_gets_the_nearest_and_all():
@@ -591,12 +592,36 @@ def test_a_file_that_is_not_there_is_left_to_its_reader(tmp_path):
   ('flag', 'told'),
   [
     ('--width=0', '--width must be 1 or more, got 0'),
-    ('--latent-dim=-1', '--latent-dim must be 0 or more, got -1'),
+    ('--latent-dim=0', '--latent-dim must be 1 or more, got 0'),
     ('--num-classes=-1', '--num-classes must be 0 or more, got -1'),
     (f'--seed={2**31}', f'--seed must be from 0 to {2**31 - 1}, got {2**31}'),
     ('--seed=-1', f'--seed must be from 0 to {2**31 - 1}, got -1'),
+    ('--learning-rate=-1', '--learning-rate must be 0 or more, got -1.0'),
+    ('--learning-rate=nan', '--learning-rate must be 0 or more, got nan'),
+    ('--learning-rate=inf', '--learning-rate must be 0 or more, got inf'),
+    ('--ema-decay=1.5', '--ema-decay must be from 0 to 1, got 1.5'),
   ],
 )
 def test_numbers_of_an_experiment_are_in_range(flag, told):
   argv = ['digits', '--workdir=run', flag]
   assert refusal(config.parse, argv, train.EXPERIMENTS, 'digits') == told
+
+
+@pytest.mark.parametrize(
+  ('flag', 'told'),
+  [
+    ('--dp-clip=0', '--dp-clip must be above 0, got 0.0'),
+    ('--delta=0', '--delta must be above 0 and below 1, got 0.0'),
+    ('--delta=1', '--delta must be above 0 and below 1, got 1.0'),
+    ('--dp-noise=-1', '--dp-noise must be 0 or more, got -1.0'),
+  ],
+)
+def test_numbers_of_privacy_are_in_range(flag, told):
+  argv = ['table', '--workdir=run', flag]
+  assert refusal(config.parse, argv, train.EXPERIMENTS, 'digits') == told
+
+
+def test_dropout_is_a_share():
+  argv = ['mnist-mlp', '--workdir=run', '--dropout=50']
+  told = refusal(config.parse, argv, train.EXPERIMENTS, 'digits')
+  assert told == '--dropout must be from 0 to 1, got 50.0'

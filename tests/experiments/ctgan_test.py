@@ -125,7 +125,7 @@ def test_a_private_run_says_what_it_spent(path, tmp_path, capsys):
     (('--evaluate-every=5',), '--evaluate-every do not go together'),
     ((f'--seed={SECRET}', '--delta=0.02'), 'below 1 by the 96 rows'),
     ((f'--seed={SECRET}', '--dp-noise=0.5'), 'which is no privacy'),
-    ((f'--seed={SECRET}', '--dp-clip=0'), 'needs a positive clip'),
+    ((f'--seed={SECRET}', '--dp-clip=0'), '--dp-clip must be above 0'),
     (('--dp-noise=-1',), '--dp-noise must be 0 or more'),
   ],
 )
