@@ -165,7 +165,7 @@ def check_alike(flags: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def failing_together() -> Iterator[None]:
-  """Around what one process may fail in alone, such as reading its files.
+  """Around what one process may fail in alone: reading its flags, its files.
 
   Otherwise the rest would wait for it, and jax end them without its reason.
 
@@ -174,6 +174,9 @@ def failing_together() -> Iterator[None]:
   """
   try:
     yield
+  except SystemExit:
+    _errors('its flags; it has printed which')
+    raise
   except Exception as error:
     _errors(f'{error}' or type(error).__name__)
     raise

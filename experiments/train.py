@@ -141,12 +141,14 @@ def main(argv: Sequence[str] | None = None) -> None:
   """The command; `argv` in place of the words of the command line."""
   argv = sys.argv[1:] if argv is None else argv
   runtime.prepare()
-  run = configs.parse(argv, EXPERIMENTS, DEFAULT)
-  if not run.distributed:
-    train(run)
+  parse = functools.partial(configs.parse, argv, EXPERIMENTS, DEFAULT)
+  if '--distributed' not in argv or {'-h', '--help', '--list'} & {*argv}:
+    train(parse())
     return
   processes.join()
   with processes.leaving_together():
+    with processes.failing_together():
+      run = parse()
     train(run)
 
 

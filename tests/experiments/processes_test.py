@@ -184,6 +184,25 @@ def test_a_folder_that_one_process_lacks_ends_both(failing, start, tmp_path):
 
 
 @pytest.mark.parametrize(
+  ('flag', 'words'),
+  [
+    ('--steps=0', '--steps must be 1 or more, got 0'),
+    ('--stepz=1', 'its flags; it has printed which'),
+  ],
+)
+@pytest.mark.slow
+def test_a_flag_that_one_process_mistakes_ends_both(
+  flag, words, start, tmp_path
+):
+  pair = start(tmp_path / 'run', own=[[], [flag]])
+  told = [process.communicate(timeout=120) for process in pair]
+  assert [process.returncode for process in pair] == [2, 2]
+  assert f'process 1 cannot go on, so all end. Its error: {words}' in told[0][1]
+  assert flag.partition('=')[0] in ''.join(told[1])
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
   ('held', 'refused'),
   [([0, 0], False), ([1, 0], False), ([1, 1], False), ([0, 0, 1], True)],
 )
