@@ -164,8 +164,10 @@ def play(
         last or done % config.save_every == 0,
         config.evaluate_every and done % config.evaluate_every == 0,
       ]
-      for one in live if any(due) else ():
-        _write(one, done, program.part(carried, one.index), due, progress.say)
+      with progress.pausing():
+        for one in live if any(due) else ():
+          part = program.part(carried, one.index)
+          _write(one, done, part, due, progress.say)
       progress.update(done, losses)
     for member in members.values():
       member.checkpoints.wait()

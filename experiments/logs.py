@@ -6,7 +6,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -133,8 +133,8 @@ class Progress(contextlib.AbstractContextManager):
   On a terminal and in a notebook a bar moves with each step. Elsewhere a line
   such as `step 1200/6000 | 850 images/s | 2m40s left | generator 1.23
   discriminator 0.98` follows whenever there are losses. The speed is that since
-  the losses before; the first step, which compiles, does not count. After ten
-  more steps a line tells about how long the whole will take.
+  the losses before; the first step, which compiles, does not count, nor do
+  pauses. After ten more steps a line tells about how long the whole will take.
 
   Args:
     total: Steps of the whole run.
@@ -190,6 +190,15 @@ class Progress(contextlib.AbstractContextManager):
       self._show(step, losses)
     if losses is not None or self._mark is None:
       self._mark = step, self._clock()
+
+  @contextlib.contextmanager
+  def pausing(self) -> Iterator[None]:
+    """Around what is no step, such as an evaluation."""
+    since = self._clock()
+    yield
+    if self._mark is not None:
+      step, then = self._mark
+      self._mark = step, then + self._clock() - since
 
   def say(self, text: str) -> None:
     """Prints a line; the bar stays whole."""

@@ -232,7 +232,9 @@ def train(run: configs.Run) -> jgan.TrainState:
       if processes.is_first() and (done % config.save_every == 0 or last):
         checkpoints.save(done, state)
       if evaluate and done % config.evaluate_every == 0:
-        progress.say(evaluate(done, state))
+        with progress.pausing():
+          told = evaluate(done, state)
+        progress.say(told)
     checkpoints.wait()
     progress.close()
     if done < config.steps:

@@ -147,6 +147,25 @@ def test_plain_lines_tell_speed_and_time_left():
   ]
 
 
+def test_a_pause_counts_in_no_speed():
+  stream, clock = io.StringIO(), Clock()
+  with Progress(200, batch_size=2, stream=stream, clock=clock) as progress:
+    with progress.pausing():  # before there is a speed
+      clock.now += 1000
+    clock.now += 30
+    progress.update(1)
+    for step in range(2, 62):
+      clock.now += 1
+      progress.update(step, {'critic': 1} if step % 30 == 1 else None)
+      if step % 20 == 0:
+        with progress.pausing():
+          clock.now += 1000
+  assert [x for x in stream.getvalue().splitlines() if '/s' in x] == [
+    'step 31/200 | 2 images/s | 2m49s left | critic 1',
+    'step 61/200 | 2 images/s | 2m19s left | critic 1',
+  ]
+
+
 def test_the_first_step_tells_no_speed():
   stream = io.StringIO()
   progress = Progress(

@@ -105,9 +105,15 @@ def test_the_last_speed_is_that_of_steps_alone(tmp_path, capsys, monkeypatch):
 
   lasting('next_moves', 1)  # once a step
   lasting('write_samples', 1000)
+
+  def evaluate(done, state):
+    now[0] += 1000
+    return 'scored'
+
+  monkeypatch.setattr(train, 'evaluator', lambda *arguments: evaluate)
   progress = functools.partial(train.Progress, clock=lambda: now[0])
   monkeypatch.setattr(train, 'Progress', progress)
-  run(tmp_path, '--steps=4')
+  run(tmp_path, '--steps=4', '--evaluate-every=2')
   assert 'step 4/4 | 8 images/s | 0s left' in capsys.readouterr().out
 
 
