@@ -33,8 +33,8 @@ class BatchNorm(nn.Module):
     use_scale: learn a scale per channel, started at 1.
     use_bias: learn a bias per channel, started at 0.
     scale_init: its initialiser.
-    dtype: of the result; None takes the input's. Statistics are float32, of
-      float64 in it.
+    dtype: of the result; None takes the input's. Statistics of a batch are
+      float32, of float64 in it; running ones start in float32.
     axis_name: the axis of pmap or shard_map over which statistics are
       averaged; None under jit, where they are global by themselves.
   """
@@ -53,8 +53,9 @@ class BatchNorm(nn.Module):
   ) -> Float[Array, 'n *axes c']:
     channels = (x.shape[-1],)
     wide = x if x.dtype == jnp.float64 else x.astype(jnp.float32)
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, channels)
-    var = self.variable('batch_stats', 'var', jnp.ones, channels)
+    kept = channels, jnp.float32
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, *kept)
+    var = self.variable('batch_stats', 'var', jnp.ones, *kept)
     if use_running_average:
       used = mean.value, var.value
     else:
@@ -64,10 +65,10 @@ class BatchNorm(nn.Module):
         var.value = self._move(var.value, used[1])
     scale = lax.rsqrt(used[1] + self.epsilon)
     if self.use_scale:
-      scale *= self.param('scale', self.scale_init, channels)
+      scale *= self.param('scale', self.scale_init, channels, jnp.float32)
     y = (wide - _channels_last(used[0], x)) * _channels_last(scale, x)
     if self.use_bias:
-      bias = self.param('bias', nn.initializers.zeros, channels)
+      bias = self.param('bias', nn.initializers.zeros, channels, jnp.float32)
       y += _channels_last(bias, x)
     return y.astype(self.dtype or x.dtype)
 
@@ -80,6 +81,7 @@ class BatchNorm(nn.Module):
     return moments[0], jnp.maximum(moments[1] - moments[0] ** 2, 0)
 
   def _move(self, old, new):
+    new = new.astype(old.dtype)
     return self.momentum * old + (1 - self.momentum) * new
 
 
@@ -120,10 +122,10 @@ class InstanceNorm(nn.Module):
     inverse = lax.rsqrt((y**2).mean(axes) + self.epsilon)
     y *= _examples_first(inverse, y)
     if self.use_scale:
-      scale = self.param('scale', self.scale_init, channels)
+      scale = self.param('scale', self.scale_init, channels, jnp.float32)
       y *= _channels_last(scale, y)
     if self.use_bias:
-      bias = self.param('bias', nn.initializers.zeros, channels)
+      bias = self.param('bias', nn.initializers.zeros, channels, jnp.float32)
       y += _channels_last(bias, y)
     return y.astype(self.dtype or x.dtype)
 
@@ -237,9 +239,13 @@ class SpectralNorm(nn.Module):
     u = self.variable(
       'batch_stats',
       f'{name}/u',
-      lambda: jax.random.normal(self.make_rng('params'), (1, matrix.shape[-1])),
+      lambda: jax.random.normal(
+        self.make_rng('params'), (1, matrix.shape[-1]), jnp.float32
+      ),
     )
-    stored = self.variable('batch_stats', f'{name}/sigma', jnp.ones, ())
+    stored = self.variable(
+      'batch_stats', f'{name}/sigma', jnp.ones, (), jnp.float32
+    )
     if update_stats:
       u_now = u.value
       for _ in range(self.n_steps):
@@ -351,7 +357,7 @@ class SelfAttention(nn.Module):
     )
     weights = nn.softmax(scores).astype(x.dtype)
     seen = jnp.einsum('nqk,nkc->nqc', weights, values).reshape(n, h, w, half)
-    gamma = self.param('gamma', nn.initializers.zeros, ())
+    gamma = self.param('gamma', nn.initializers.zeros, (), jnp.float32)
     # XLA would take gamma into the product where gamma has no gradient, and
     # then could not make one forward of two moves'.
     output = lax.optimization_barrier(linear(c, 'output')(seen))
@@ -390,7 +396,9 @@ class ConvTranspose(nn.Module):
     kernel = self.param('kernel', self.kernel_init, shape).astype(dtype)
     y = conv_transpose(x.astype(dtype), kernel, tuple(self.strides))
     if self.use_bias:
-      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      bias = self.param(
+        'bias', nn.initializers.zeros, (self.features,), jnp.float32
+      )
       y += _channels_last(bias.astype(dtype), y)
     return y
 

@@ -662,6 +662,18 @@ def test_a_step_leaves_no_dtype_to_promotion(request, trained, dtype):
   assert after == state
 
 
+def test_the_state_is_float32_where_64_bits_are_the_default(trained):
+  gan, batch, key = trained.gan, trained.row.batch, jax.random.key(1)
+  jax.config.update('jax_enable_x64', True)
+  try:
+    state = jax.eval_shape(partial(jgan.init, gan), key, batch)
+    after, _ = jax.eval_shape(partial(jgan.train_step, gan), state, batch, key)
+  finally:
+    jax.config.update('jax_enable_x64', False)
+  assert after == state
+  assert 'float64' not in {str(x.dtype) for x in jax.tree.leaves(state)}
+
+
 def test_a_step_has_derivatives(trained):
   gan, batch, key = trained.gan, trained.row.batch, jax.random.key(1)
 

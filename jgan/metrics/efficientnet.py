@@ -89,7 +89,7 @@ class DepthwiseConv(nn.Module):
     kernel = self.param(
       'kernel', nn.initializers.lecun_normal(), (*window, 1, channels)
     )
-    bias = self.param('bias', nn.initializers.zeros, (channels,))
+    bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, 'SAME')
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     last = x.shape[1] - size, x.shape[2] - size

@@ -197,7 +197,7 @@ class _Reader(nn.Module):
     units = self.hidden
     inputs = nn.Dense(3 * units, name='inputs')(jnp.swapaxes(x, 0, 1))
     kernel = self.param('kernel', _three_orthogonal, (units, 3 * units))
-    bias = self.param('bias', nn.initializers.zeros, (1, units))
+    bias = self.param('bias', nn.initializers.zeros, (1, units), jnp.float32)
 
     def step(state, now):
       before = state @ kernel

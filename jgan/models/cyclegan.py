@@ -315,7 +315,7 @@ class _Game:
     keys = [jax.random.fold_in(key, i) for i in range(2)]
     pool = {
       name: {
-        'fakes': jnp.zeros((self.pool_size, *image.shape[1:])),
+        'fakes': jnp.zeros((self.pool_size, *image.shape[1:]), jnp.float32),
         'count': jnp.zeros((), jnp.int32),
       }
       for name, image in (('x', x), ('y', y))

@@ -126,7 +126,9 @@ class Conv3D(nn.Module):
       dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
     if self.use_bias:
-      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      bias = self.param(
+        'bias', nn.initializers.zeros, (self.features,), jnp.float32
+      )
       y += lax.broadcast_in_dim(bias.astype(dtype), y.shape, (3,))
     return y.reshape(n, frames, *y.shape[1:])
 

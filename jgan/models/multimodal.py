@@ -235,7 +235,9 @@ class SoundEncoder(nn.Module):
     for i, stride in enumerate(strides(sound.shape[1])):
       shape = (_SOUND_TAPS, x.shape[-1], self.width << i)
       kernel = self.param(f'kernel_{i}', xavier_uniform(), shape)
-      bias = self.param(f'bias_{i}', nn.initializers.zeros, shape[-1:])
+      bias = self.param(
+        f'bias_{i}', nn.initializers.zeros, shape[-1:], jnp.float32
+      )
       x = strided_conv(x, kernel.astype(self.dtype), stride)
       x = nn.leaky_relu(x + bias.astype(self.dtype)[None, None], 0.2)
     x = x.reshape(x.shape[0], -1)

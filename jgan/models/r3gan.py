@@ -83,7 +83,7 @@ class _Bias(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    bias = self.param('bias', nn.initializers.zeros, x.shape[-1:])
+    bias = self.param('bias', nn.initializers.zeros, x.shape[-1:], jnp.float32)
     return x + bias.astype(x.dtype)[None, None, None]
 
 

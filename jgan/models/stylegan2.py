@@ -72,7 +72,9 @@ class Dense(nn.Module):
     y = x @ (kernel * self.rate / math.sqrt(shape[0])).astype(x.dtype)
     if self.use_bias:
       start = nn.initializers.constant(self.bias / self.rate)
-      bias = self.param('bias', start, (self.features,)) * self.rate
+      bias = (
+        self.param('bias', start, (self.features,), jnp.float32) * self.rate
+      )
       y += lax.broadcast_in_dim(bias.astype(y.dtype), y.shape, (y.ndim - 1,))
     return y
 
@@ -99,7 +101,9 @@ class Conv(nn.Module):
     kernel = (kernel / math.sqrt(math.prod(shape[:3]))).astype(x.dtype)
     y = _halved(x, kernel) if self.half else _same(x, kernel)
     if self.use_bias:
-      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      bias = self.param(
+        'bias', nn.initializers.zeros, (self.features,), jnp.float32
+      )
       y += bias.astype(y.dtype)[None, None, None]
     return y
 
@@ -166,7 +170,9 @@ class SynthesisLayer(nn.Module):
     fixed = self.variable(
       'noise', 'fixed', lambda: normal(1.0)(self.make_rng('params'), shape)
     )
-    strength = self.param('noise_strength', nn.initializers.zeros, ())
+    strength = self.param(
+      'noise_strength', nn.initializers.zeros, (), jnp.float32
+    )
     noise = fixed.value
     if train:
       noise = normal(1.0)(self.make_rng('noise'), (y.shape[0], *shape[1:]))
@@ -174,7 +180,9 @@ class SynthesisLayer(nn.Module):
       # then could not make one forward of two moves'.
       noise = lax.optimization_barrier(noise)
     y += (strength * noise).astype(y.dtype)
-    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    bias = self.param(
+      'bias', nn.initializers.zeros, (self.features,), jnp.float32
+    )
     return _activated(y + bias.astype(y.dtype)[None, None, None])
 
 
@@ -240,7 +248,9 @@ class Generator(nn.Module):
       x = jnp.concatenate([x, embedded], -1)
     for i in range(self.depth):
       x = _activated(Dense(self.w_dim, rate=0.01, name=f'map_{i}')(x))
-    mean = self.variable('w_mean', 'mean', jnp.zeros, (self.w_dim,))
+    mean = self.variable(
+      'w_mean', 'mean', jnp.zeros, (self.w_dim,), jnp.float32
+    )
     if train and not self.is_initializing():
       now = lax.stop_gradient(x.reshape(-1, self.w_dim).mean(0))
       now = sharding.mean(now, self.axis_name)
@@ -266,7 +276,10 @@ class Generator(nn.Module):
   def _picture(self, x, w):
     y = ModulatedConv(self.channels, 1, demodulate=False)(x, w)
     bias = self.param(
-      f'picture_bias_{x.shape[1]}', nn.initializers.zeros, (self.channels,)
+      f'picture_bias_{x.shape[1]}',
+      nn.initializers.zeros,
+      (self.channels,),
+      jnp.float32,
     )
     return y.astype(jnp.float32) + bias[None, None, None]
 

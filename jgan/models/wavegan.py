@@ -157,7 +157,9 @@ class _Shrink(nn.Module):
   def __call__(self, x):
     shape = (_KERNEL, x.shape[-1], self.features)
     kernel = self.param('kernel', xavier_uniform(), shape).astype(self.dtype)
-    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    bias = self.param(
+      'bias', nn.initializers.zeros, (self.features,), jnp.float32
+    )
     y = strided_conv(x.astype(self.dtype), kernel, self.stride)
     return y + bias.astype(self.dtype)[None, None]
 
