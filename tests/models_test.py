@@ -537,6 +537,55 @@ def test_every_parameter_and_statistic_moves(trained):
     assert np.array_equal(a, b) == fixed, where
 
 
+def test_running_statistics_keep_nine_tenths(trained):
+  def shifted(by):
+    def statistic(path, x):
+      own = path[1].key == 'batch_stats' and path[-1].key in ('mean', 'var')
+      return x + by if own else x
+
+    return jax.tree_util.tree_map_with_path(statistic, trained.start.variables)
+
+  moved = [
+    trained.step(on_device(trained.start._replace(variables=shifted(by))))[0]
+    for by in (0.0, 10.0)
+  ]
+  low, high = (on_host(state.variables) for state in moved)
+  differences = jax.tree.map(np.subtract, high, low)
+  for path, x in jax.tree_util.tree_leaves_with_path(differences):
+    if path[1].key == 'batch_stats' and path[-1].key in ('mean', 'var'):
+      np.testing.assert_allclose(x, 9, rtol=1e-3, err_msg=str(path))
+
+
+# Whose papers draw all kernels from N(0, .02).
+NORMAL_02 = (
+  'dcgan',
+  'lsgan',
+  'dragan',
+  'acgan',
+  'infogan',
+  'pix2pix',
+  'cyclegan',
+  'mocogan',
+)
+
+
+def test_kernels_start_as_the_papers_say(request, trained):
+  name = request.node.callspec.params['trained']
+  if name not in NORMAL_02:
+    pytest.skip('starts otherwise')
+  for player, own in trained.start.variables.items():
+    by_name = {'kernel': [], 'scale': []}
+    for path, x in jax.tree_util.tree_leaves_with_path(own['params']):
+      # The recurrence of MoCoGAN is flax's.
+      if path[-1].key in by_name and path[0].key != 'motion':
+        by_name[path[-1].key].append(np.ravel(x))
+    kernels = np.concatenate(by_name['kernel'])
+    assert kernels.std() == pytest.approx(0.02, rel=0.1), player
+    if by_name['scale']:
+      scales = np.concatenate(by_name['scale'])
+      assert abs(scales - 1).max() < 0.1, player
+
+
 def sample(trained, state, n=3):
   conditions = {name: x[:n] for name, x in trained.row.batch.items()}
   batch = {**conditions, 'index': jnp.arange(n)}
@@ -777,3 +826,52 @@ def test_parameter_counts_of_dcgan():
   generator = 100 * 16 * 512 + 2 * 512 + kernels + norms + 3
   discriminator = kernels + 2 * (128 + 256 + 512) + 64 + 16 * 512 + 1
   assert counted == {'generator': generator, 'discriminator': discriminator}
+
+
+def paces(player):
+  """Rate and decays of a player's Adam, read off its first move."""
+  state = player.optimizer.init(jnp.zeros(()))
+  gradient = jnp.ones(())
+  update, state = player.optimizer.update(gradient, state, jnp.zeros(()))
+  first, second = (1 - optax.tree.get(state, name) for name in ('mu', 'nu'))
+  return -float(update), float(first), float(second)
+
+
+ADAM = {
+  'mlp': (2e-4, 0.5, 0.999),
+  'dcgan': (2e-4, 0.5, 0.999),
+  'lsgan': (1e-3, 0.5, 0.999),
+  'dragan': (2e-4, 0.5, 0.999),
+  'cgan': (2e-4, 0.5, 0.999),
+  'acgan': (2e-4, 0.5, 0.999),
+  'infogan': {
+    'generator': (1e-3, 0.5, 0.999),
+    'discriminator': (2e-4, 0.5, 0.999),
+  },
+  'sngan': (2e-4, 0.0, 0.9),
+  'wgan_gp': (2e-4, 0.0, 0.9),
+  'sagan': {
+    'generator': (1e-4, 0.0, 0.9),
+    'discriminator': (4e-4, 0.0, 0.9),
+  },
+  'biggan': (2e-4, 0.0, 0.999),
+  'r3gan': (2e-4, 0.0, 0.9),
+  'pix2pix': (2e-4, 0.5, 0.999),
+  'cyclegan': (2e-4, 0.5, 0.999),
+  'mocogan': (2e-4, 0.5, 0.999),
+  'timegan': (1e-3, 0.9, 0.999),
+  'wavegan': (1e-4, 0.5, 0.9),
+}
+
+
+@pytest.mark.parametrize('name', ADAM)
+def test_default_rates_and_decays_are_the_papers(name):
+  expected = ADAM[name]
+  for player in getattr(jgan.models, name)().players:
+    own = expected[player.name] if isinstance(expected, dict) else expected
+    assert paces(player) == pytest.approx(own, rel=1e-3, abs=1e-6), player.label
+
+
+def test_default_rates_of_tables_are_the_papers():
+  for player in jgan.models.ctgan([Number(2)]).players:
+    assert paces(player) == pytest.approx((2e-4, 0.5, 0.9), rel=1e-3)

@@ -3,6 +3,7 @@
 import itertools
 from functools import partial
 
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,3 +106,48 @@ def test_mistakes_are_named():
     jgan.models.acgan(num_classes=1)
   with pytest.raises(ValueError, match=r"num_classes=3 .* needs a 'label'"):
     jgan.init(game(), jax.random.key(0), {'image': BATCH['image']})
+
+
+def test_the_generator_by_hand():
+  latent, label = BATCH['latent'], BATCH['label']
+  module = Generator(16, 2, CLASSES, width=4)
+  variables = forwards.made(module, latent, label, train=True)
+  params = variables['params']
+  x = np.concatenate([latent, np.eye(3)[label]], -1)
+  x = forwards.relu(forwards.dense(params['Dense_0'], x)).reshape(4, 4, 4, 4)
+  x = forwards.grow(params['ConvTranspose_0'], x)
+  x = forwards.relu(forwards.batch_norm(params['BatchNorm_0'], x))
+  x = np.tanh(forwards.grow(params['ConvTranspose_1'], x))
+  forwards.assert_computes(module, variables, (latent, label), x, train=True)
+
+
+def test_the_discriminator_by_hand_but_for_its_dropout():
+  image = forwards.normal(4, 8, 8, 2)
+  module = Discriminator(CLASSES, width=2, dropout=0.0)
+  variables = forwards.made(module, image, None, train=True)
+  params, x = variables['params'], image
+  for i in range(6):
+    x = forwards.conv(params[f'Conv_{i}'], x, 1 if i % 2 else 2)
+    if i > 0:
+      x = forwards.batch_norm(params[f'BatchNorm_{i - 1}'], x)
+    x = forwards.leaky_relu(x)
+  said = forwards.dense(params['Dense_0'], x.reshape(4, -1))
+  got = forwards.outputs(module, variables, image, None, train=True)
+  both = np.concatenate([got['logits'][:, None], got['class_logits']], -1)
+  np.testing.assert_allclose(both, said, rtol=2e-3, atol=2e-3)
+
+
+def test_dropout_is_drawn_in_training_alone():
+  image = forwards.normal(4, 8, 8, 2)
+  module = Discriminator(CLASSES, width=8)
+  variables = forwards.made(module, image, None, train=True)
+
+  def logits(key, train):
+    rngs = {'params': jax.random.key(key)}
+    said = forwards.outputs(
+      module, variables, image, None, train=train, rngs=rngs
+    )
+    return said['logits']
+
+  assert not np.allclose(logits(1, True), logits(2, True))
+  np.testing.assert_array_equal(logits(1, False), logits(2, False))

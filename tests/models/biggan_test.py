@@ -2,6 +2,7 @@
 
 import functools
 
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import jgan
 from jgan.models.biggan import (
+  Discriminator,
   Generator,
   d2d_ce_term,
   data_to_data_cross_entropy,
@@ -195,3 +197,65 @@ def test_reacgan_plays_without_projection():
 def test_what_cannot_be_built_is_refused(options, message):
   with pytest.raises(ValueError, match=message):
     jgan.models.biggan(**options)
+
+
+@pytest.fixture
+def unwrapped(monkeypatch):
+  """Without spectral norms."""
+  forwards.unwrap(monkeypatch, Generator)
+
+
+@pytest.mark.parametrize('shared_dim', [None, 3])
+def test_the_generator_by_hand_but_for_its_spectral_norms(
+  unwrapped, shared_dim
+):
+  latent, skip = forwards.normal(4, 6), shared_dim is not None
+  module = Generator(8, 2, 3, 4, shared_dim=shared_dim, skip=skip)
+  variables = forwards.made(module, latent, LABEL, train=True)
+  params = variables['params']
+  condition, first = np.eye(3)[LABEL], latent
+  if skip:
+    condition = forwards.dense(params['embed'], condition)
+    condition = np.concatenate([condition, latent[:, 3:]], -1)
+    first = latent[:, :3]
+
+  def conditional(number, x):
+    own = params['UpBlock_0'][f'ConditionalBatchNorm_{number}']
+    scale, bias = (
+      forwards.dense(own[entry], condition)[:, None, None]
+      for entry in ('scale', 'bias')
+    )
+    return forwards.batch_norm({}, x) * (1 + scale) + bias
+
+  x = forwards.dense(params['Dense_0'], first).reshape(4, 4, 4, 4)
+  x = forwards.up_block(params['UpBlock_0'], x, conditional)
+  x = forwards.relu(forwards.batch_norm(params['BatchNorm_0'], x))
+  x = np.tanh(forwards.conv(params['Conv_0'], x))
+  forwards.assert_computes(module, variables, (latent, LABEL), x, train=True)
+
+
+@pytest.mark.parametrize('embedding_dim', [None, 5])
+def test_the_discriminator_by_hand_but_for_its_spectral_norms(
+  unwrapped, embedding_dim
+):
+  image = forwards.normal(4, 8, 8, 2)
+  module = Discriminator(3, 4, embedding_dim=embedding_dim)
+  variables = forwards.made(module, image, LABEL, train=True)
+  params = variables['params']
+  x = forwards.first_block(params['DownBlock_0'], image)
+  x = forwards.relu(forwards.plain_block(params['PlainBlock_0'], x))
+  x = x.sum((1, 2))
+  expected = {'logits': forwards.dense(params['Dense_0'], x)[:, 0]}
+  if embedding_dim is None:
+    own = params['Dense_1']['kernel'][LABEL]
+    expected['logits'] += (x * own).sum(-1)
+  else:
+    expected['embedding'] = forwards.dense(params['embedding'], x)
+    expected['proxy'] = params['proxy']['kernel'][LABEL]
+    for name in ('embedding', 'proxy'):
+      length = np.linalg.norm(expected[name], axis=-1, keepdims=True)
+      expected[name] = expected[name] / length
+  got = forwards.outputs(module, variables, image, LABEL, train=True)
+  assert set(got) == set(expected)
+  for name, value in expected.items():
+    np.testing.assert_allclose(got[name], value, rtol=2e-3, atol=2e-4)

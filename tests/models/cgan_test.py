@@ -2,12 +2,14 @@
 
 from functools import partial
 
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jgan
+from jgan.models.cgan import Discriminator, Generator
 
 CLASSES = 3
 BATCH = {
@@ -75,3 +77,54 @@ def test_mistakes_are_named(gan):
     jgan.models.cgan(num_classes=1)
   with pytest.raises(ValueError, match=r"num_classes=3 .* needs a 'label'"):
     jgan.init(gan, jax.random.key(0), {'image': BATCH['image']})
+
+
+def test_the_generator_by_hand_but_for_its_dropout():
+  latent, label = forwards.normal(4, 3), BATCH['label']
+  module = Generator((2, 2, 1), CLASSES, 4, 5, 6)
+  variables = forwards.made(module, latent, label, train=False)
+  params = variables['params']
+
+  def hidden(number, x):
+    return forwards.relu(forwards.dense(params[f'Dense_{number}'], x))
+
+  parts = [hidden(0, latent), hidden(1, np.eye(CLASSES)[label])]
+  x = hidden(2, np.concatenate(parts, -1))
+  x = np.tanh(forwards.dense(params['Dense_3'], x)).reshape(4, 2, 2, 1)
+  forwards.assert_computes(module, variables, (latent, label), x, train=False)
+
+
+def test_the_discriminator_by_hand_but_for_its_dropout():
+  sample, label = BATCH['image'], BATCH['label']
+  module = Discriminator(CLASSES, 4, 3, 5)
+  variables = forwards.made(module, sample, label, train=False)
+  params = variables['params']
+
+  def hidden(number, x, pieces):
+    x = forwards.dense(params[f'Dense_{number}'], x)
+    return x.reshape(4, pieces, -1).max(1)
+
+  parts = [
+    hidden(0, sample.reshape(4, -1), 5),
+    hidden(1, np.eye(CLASSES)[label], 5),
+  ]
+  x = hidden(2, np.concatenate(parts, -1), 4)
+  x = forwards.dense(params['Dense_3'], x)[:, 0]
+  forwards.assert_computes(module, variables, (sample, label), x, train=False)
+
+
+@pytest.mark.parametrize('kind', [Generator, Discriminator])
+def test_dropout_is_drawn_in_training_alone(kind):
+  if kind is Generator:
+    module, x = Generator((2, 2, 1), CLASSES, 8, 8, 8), forwards.normal(4, 3)
+  else:
+    module, x = Discriminator(CLASSES, 8, 8, 8), BATCH['image']
+  inputs = x, BATCH['label']
+  variables = forwards.made(module, *inputs, train=False)
+
+  def out(key, train):
+    rngs = {'params': jax.random.key(key)}
+    return forwards.outputs(module, variables, *inputs, train=train, rngs=rngs)
+
+  assert not np.allclose(out(1, True), out(2, True))
+  np.testing.assert_array_equal(out(1, False), out(2, False))

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import forwards
 import games
 import jax
 import jax.numpy as jnp
@@ -282,3 +283,31 @@ def test_a_batch_of_other_pictures_is_named(change, message):
 def test_a_pool_without_room_is_refused():
   with pytest.raises(ValueError, match='pool_size must be 1 or more, got 0'):
     jgan.models.cyclegan(pool_size=0)
+
+
+def test_a_translator_by_hand():
+  x = forwards.normal(2, 8, 8, 2)
+  module = Translator(3, blocks=1, width=2)
+  variables = forwards.made(module, x)
+  params, convs, norms = variables['params'], iter(range(6)), iter(range(7))
+
+  def norm(x):
+    return forwards.instance_norm(params[f'InstanceNorm_{next(norms)}'], x)
+
+  def conv(x, stride=1):
+    own = params[f'Conv_{next(convs)}']
+    if stride == 2:
+      return forwards.conv(own, x, 2)
+    margin = own['kernel'].shape[0] // 2
+    edges = [(0, 0), (margin, margin), (margin, margin), (0, 0)]
+    return forwards.conv(own, np.pad(x, edges, 'reflect'), 1, (0, 0))
+
+  y = forwards.relu(norm(conv(x)))
+  for _ in range(2):
+    y = forwards.relu(norm(conv(y, 2)))
+  y = y + norm(conv(forwards.relu(norm(conv(y)))))
+  for i in range(2):
+    y = forwards.grow(params[f'ConvTranspose_{i}'], y)
+    y = forwards.relu(norm(y))
+  y = np.tanh(conv(y))
+  forwards.assert_computes(module, variables, (x,), y)

@@ -3,13 +3,14 @@
 import functools
 import re
 
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jgan
-from jgan.models.dcgan import Discriminator, layer_widths
+from jgan.models.dcgan import Discriminator, Generator, layer_widths
 
 KEY = jax.random.key(0)
 
@@ -148,3 +149,40 @@ def test_what_halves_exactly_is_built_and_nothing_else():
           layer_widths((height, width), 1)
         numbers = re.findall(r'\((\d+), (\d+)\)', str(error.value))
         assert halves_exactly(*map(int, numbers[-1]))
+
+
+@pytest.mark.parametrize('train', [True, False])
+def test_the_generator_by_hand(train):
+  latent, label = forwards.normal(3, 5), jnp.array([2, 0, 1])
+  module = Generator(16, 2, width=2, num_classes=3)
+  variables = forwards.made(module, latent, label, train=True)
+  params, statistics = variables['params'], variables['batch_stats']
+
+  def norm_relu(number, x):
+    name = f'BatchNorm_{number}'
+    running = None if train else statistics[name]
+    return forwards.relu(forwards.batch_norm(params[name], x, running))
+
+  x = np.concatenate([latent, np.eye(3)[label]], -1)
+  x = forwards.dense(params['Dense_0'], x).reshape(3, 4, 4, 4)
+  x = norm_relu(0, x)
+  x = norm_relu(1, forwards.grow(params['ConvTranspose_0'], x))
+  x = np.tanh(forwards.grow(params['ConvTranspose_1'], x))
+  forwards.assert_computes(module, variables, (latent, label), x, train=train)
+
+
+@pytest.mark.parametrize('batch_norm', [True, False])
+def test_the_discriminator_by_hand(batch_norm):
+  image, label = forwards.normal(3, 16, 16, 2), jnp.array([2, 0, 1])
+  module = Discriminator(2, num_classes=3, batch_norm=batch_norm)
+  variables = forwards.made(module, image, label, train=True)
+  params = variables['params']
+  planes = np.eye(3)[label][:, None, None].repeat(16, 1).repeat(16, 2)
+  x = np.concatenate([image, planes], -1)
+  x = forwards.leaky_relu(forwards.conv(params['Conv_0'], x, 2))
+  x = forwards.conv(params['Conv_1'], x, 2)
+  if batch_norm:
+    x = forwards.batch_norm(params['BatchNorm_0'], x)
+  x = forwards.leaky_relu(x).reshape(3, 4 * 4 * 4)
+  x = forwards.dense(params['Dense_0'], x)[:, 0]
+  forwards.assert_computes(module, variables, (image, label), x, train=True)

@@ -2,13 +2,14 @@
 
 from functools import partial
 
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jgan
-from jgan.models.infogan import code_loss
+from jgan.models.infogan import Discriminator, Generator, code_loss
 
 BATCH = {'image': jnp.tanh(jax.random.normal(jax.random.key(5), (16, 8, 8, 1)))}
 
@@ -113,3 +114,45 @@ def test_mistakes_are_named():
     game(categories=(), continuous=0)
   with pytest.raises(ValueError, match='two values or more'):
     game(categories=(1,))
+
+
+def test_the_generator_by_hand():
+  latent = forwards.normal(4, 5)
+  module = Generator(8, 2, width=2, hidden=6)
+  variables = forwards.made(module, latent, None, train=True)
+  params = variables['params']
+
+  def norm_relu(number, x):
+    own = params[f'BatchNorm_{number}']
+    return forwards.relu(forwards.batch_norm(own, x))
+
+  x = norm_relu(0, forwards.dense(params['Dense_0'], latent))
+  x = norm_relu(1, forwards.dense(params['Dense_1'], x))
+  x = forwards.grow(params['ConvTranspose_0'], x.reshape(4, 2, 2, 4))
+  x = np.tanh(forwards.grow(params['ConvTranspose_1'], norm_relu(2, x)))
+  forwards.assert_computes(module, variables, (latent, None), x, train=True)
+
+
+def test_the_discriminator_by_hand():
+  image = forwards.normal(4, 8, 8, 2)
+  module = Discriminator((3,), 2, width=2, hidden=6, q_hidden=5)
+  variables = forwards.made(module, image, None, train=True)
+  params = variables['params']
+
+  def norm_leaky(number, x):
+    own = params[f'BatchNorm_{number}']
+    return forwards.leaky_relu(forwards.batch_norm(own, x), 0.1)
+
+  x = forwards.leaky_relu(forwards.conv(params['Conv_0'], image, 2), 0.1)
+  x = norm_leaky(0, forwards.conv(params['Conv_1'], x, 2)).reshape(4, -1)
+  x = norm_leaky(1, forwards.dense(params['Dense_0'], x))
+  logits = forwards.dense(params['Dense_1'], x)
+  x = norm_leaky(2, forwards.dense(params['Dense_2'], x))
+  guesses = forwards.dense(params['Dense_3'], x)
+  got = forwards.outputs(module, variables, image, None, train=True)
+  for name, expected in (
+    ('logits', logits[:, 0]),
+    ('category_logits', guesses[:, :3]),
+    ('code_means', guesses[:, 3:]),
+  ):
+    np.testing.assert_allclose(got[name], expected, rtol=2e-3, atol=2e-4)

@@ -3,6 +3,7 @@
 import functools
 import itertools
 
+import forwards
 import games
 import jax
 import jax.numpy as jnp
@@ -176,3 +177,18 @@ def test_a_discriminator_reads_one_hot_rows_as_tokens():
   rngs = {'dropout': jax.random.key(1)}
   dropped = judge.apply(own, TEXTS, train=True, rngs=rngs)
   assert float(jnp.abs(dropped - logits).max()) > 1e-3
+
+
+def test_a_discriminator_by_hand_but_for_its_dropout():
+  module = Discriminator(V, 2, ((1, 3), (2, 4), (5, 6)))
+  variables = forwards.made(module, TEXTS, train=False)
+  params, features = variables['params'], []
+  x = params['table'][np.asarray(TEXTS)]
+  for i in range(2):  # the window of 5 is wider than a text
+    y = forwards.conv(params[f'Conv_{i}'], x, 1, (0, 0))
+    features.append(forwards.relu(y).max(1))
+  x = np.concatenate(features, -1)
+  gate = forwards.sigmoid(forwards.dense(params['gate'], x))
+  x = gate * forwards.relu(forwards.dense(params['new'], x)) + (1 - gate) * x
+  logits = forwards.dense(params['logit'], x)[:, 0]
+  forwards.assert_computes(module, variables, (TEXTS,), logits, train=False)

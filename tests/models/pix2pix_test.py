@@ -3,6 +3,7 @@
 import itertools
 from functools import partial
 
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -217,3 +218,50 @@ def test_other_sizes_have_a_depth_of_their_own():
     partial(net.init_with_output, train=True), KEY, x, None
   )
   assert made.shape == x.shape
+
+
+@pytest.mark.parametrize('batch_norm', [True, False])
+def test_the_generator_by_hand_but_for_its_dropout(batch_norm):
+  x = BATCH['x']
+  module = UNet(3, 3, width=2, batch_norm=batch_norm)
+  variables = forwards.made(module, x, None, train=True)
+  params, kind = variables['params'], 'InstanceNorm'
+  normalise = forwards.instance_norm
+  if batch_norm:
+    kind, normalise = 'BatchNorm', forwards.batch_norm
+
+  def norm(number, x):
+    return normalise(params[f'{kind}_{number}'], x)
+
+  def conv(number, x):
+    return forwards.conv(params[f'Conv_{number}'], x, 2, (1, 1))
+
+  def grow(number, x):
+    return forwards.grow(params[f'ConvTranspose_{number}'], forwards.relu(x))
+
+  first = conv(0, x)
+  second = norm(0, conv(1, forwards.leaky_relu(first)))
+  x = conv(2, forwards.leaky_relu(second))
+  x = np.concatenate([norm(1, grow(0, x)), second], -1)
+  x = np.concatenate([norm(2, grow(1, x)), first], -1)
+  expected = np.tanh(grow(2, x))
+  inputs = BATCH['x'], None
+  forwards.assert_computes(module, variables, inputs, expected, train=True)
+
+
+@pytest.mark.parametrize('batch_norm', [True, False])
+def test_the_discriminator_by_hand(batch_norm):
+  image = pictures(2, 0, side=16)
+  module = PatchDiscriminator(2, 2, batch_norm=batch_norm)
+  variables = forwards.made(module, image, train=True)
+  params, x = variables['params'], image
+  kind, normalise = 'InstanceNorm', forwards.instance_norm
+  if batch_norm:
+    kind, normalise = 'BatchNorm', forwards.batch_norm
+  for i, stride in enumerate((2, 2, 1)):
+    x = forwards.conv(params[f'Conv_{i}'], x, stride, (1, 1))
+    if i > 0:
+      x = normalise(params[f'{kind}_{i - 1}'], x)
+    x = forwards.leaky_relu(x)
+  logits = forwards.conv(params['Conv_3'], x, 1, (1, 1))[..., 0]
+  forwards.assert_computes(module, variables, (image,), logits, train=True)

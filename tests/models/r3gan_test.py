@@ -2,6 +2,7 @@
 
 import functools
 
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,13 @@ import optax
 import pytest
 
 import jgan
-from jgan.models.r3gan import Block, downsample, upsample
+from jgan.models.r3gan import (
+  Block,
+  Discriminator,
+  Generator,
+  downsample,
+  upsample,
+)
 
 SMALL = {'widths': (6, 4), 'blocks': 1, 'group': 4, 'latent_dim': 3}
 
@@ -152,3 +159,47 @@ def test_the_average_starts_as_the_newest_params():
 def test_what_cannot_be_built_is_refused(options, message):
   with pytest.raises(ValueError, match=message):
     jgan.models.r3gan(**{'resolution': 8, **SMALL, **options})
+
+
+def computed(params, x):
+  """What a block makes of its input, by hand, in groups of 4 channels."""
+  y = forwards.dense(params['expand'], x) + params['expand_bias']['bias']
+  y, kernel = forwards.leaky_relu(y), params['mix']['kernel']
+  parts = [
+    forwards.conv({'kernel': kernel[..., i : i + 4]}, y[..., i : i + 4])
+    for i in range(0, y.shape[-1], 4)
+  ]
+  y = np.concatenate(parts, -1) + params['mix_bias']['bias']
+  return x + forwards.dense(params['contract'], forwards.leaky_relu(y))
+
+
+def resampled(resample, x):
+  return np.asarray(resample(jnp.asarray(x, jnp.float32)))
+
+
+def test_the_generator_by_hand():
+  latent, label = forwards.normal(4, 3), batch()['label']
+  module = Generator(2, (6, 4), blocks=1, group=4, num_classes=3)
+  variables = forwards.made(module, latent, label, train=True)
+  params = variables['params']
+  x = np.concatenate([latent, params['Dense_0']['kernel'][label]], -1)
+  x = forwards.dense(params['Dense_1'], x)[:, None, None] * params['basis']
+  x = resampled(upsample, computed(params['Block_0'], x))
+  x = computed(params['Block_1'], forwards.dense(params['Dense_2'], x))
+  x = forwards.dense(params['Dense_3'], x)
+  forwards.assert_computes(module, variables, (latent, label), x, train=True)
+
+
+def test_the_discriminator_by_hand():
+  image, label = batch()['image'], batch()['label']
+  module = Discriminator((6, 4), blocks=1, group=4, num_classes=3)
+  variables = forwards.made(module, image, label, train=True)
+  params = variables['params']
+  x = computed(params['Block_0'], forwards.dense(params['Dense_0'], image))
+  x = forwards.dense(params['Dense_1'], resampled(downsample, x))
+  x = (computed(params['Block_1'], x) * params['basis']).sum((1, 2))
+  x = forwards.dense(params['Dense_2'], x)
+  logits = (x * params['Dense_3']['kernel'][label]).sum(-1)
+  forwards.assert_computes(
+    module, variables, (image, label), logits, train=True
+  )

@@ -3,13 +3,15 @@
 from functools import partial
 
 import flax.linen as nn
+import forwards
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jgan
 from jgan.layers import SelfAttention
-from jgan.models.sagan import sagan
+from jgan.models.sagan import Discriminator, Generator, sagan
 from jgan.models.sngan import sngan
 
 key = jax.random.key
@@ -106,3 +108,50 @@ def test_the_discriminator_learns_at_four_times_the_rate():
     'generator': pytest.approx(1e-4),
     'discriminator': pytest.approx(4e-4),
   }
+
+
+@pytest.fixture
+def unwrapped(monkeypatch):
+  """Without spectral norms, which are counted above."""
+  forwards.unwrap(monkeypatch, Generator)
+
+
+def attended(params, x):
+  own = {'params': params['SelfAttention_0']}
+  return np.asarray(SelfAttention().apply(own, jnp.asarray(x, jnp.float32)))
+
+
+def test_the_generator_by_hand_but_for_its_spectral_norms(unwrapped):
+  latent, label = forwards.normal(3, 5), jnp.array([2, 0, 1])
+  module = Generator(8, 2, 4, width=8, num_classes=3)
+  variables = forwards.made(module, latent, label, train=True)
+  params = variables['params']
+  block = params['UpBlock_0']
+
+  def conditional(number, x):
+    own = block[f'ConditionalBatchNorm_{number}']
+    scale, bias = (
+      own[entry]['kernel'][label][:, None, None] for entry in ('scale', 'bias')
+    )
+    return forwards.batch_norm({}, x) * (1 + scale) + bias
+
+  x = forwards.dense(params['Dense_0'], latent).reshape(3, 4, 4, 8)
+  x = forwards.up_block(block, attended(params, x), conditional)
+  x = forwards.relu(forwards.batch_norm(params['BatchNorm_0'], x))
+  x = np.tanh(forwards.conv(params['Conv_0'], x))
+  forwards.assert_computes(module, variables, (latent, label), x, train=True)
+
+
+def test_the_discriminator_by_hand_but_for_its_spectral_norms(unwrapped):
+  image, label = forwards.normal(3, 8, 8, 2), jnp.array([2, 0, 1])
+  module = Discriminator(4, width=8, num_classes=3)
+  variables = forwards.made(module, image, label, train=True)
+  params = variables['params']
+  x = forwards.first_block(params['DownBlock_0'], image)
+  x = forwards.plain_block(params['PlainBlock_0'], attended(params, x))
+  x = forwards.relu(x).sum((1, 2))
+  logits = forwards.dense(params['Dense_0'], x)[:, 0]
+  logits += (x * params['Dense_1']['kernel'][label]).sum(-1)
+  forwards.assert_computes(
+    module, variables, (image, label), logits, train=True
+  )

@@ -3,6 +3,7 @@
 from functools import partial
 
 import flax.linen as nn
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ from games import assert_close
 
 import jgan
 from jgan.models.sngan import (
+  Discriminator,
   Generator,
   at_generator_pace,
   projection,
@@ -209,3 +211,57 @@ def test_schedules_count_the_moves_of_the_generator():
 
 def test_a_number_is_one_rate_for_both():
   assert at_generator_pace(0.25, 5) == 0.25
+
+
+@pytest.mark.parametrize('train', [True, False])
+def test_the_generator_by_hand(train):
+  latent, label = forwards.normal(3, 5), jnp.array([2, 0, 1])
+  module = Generator(8, 2, width=4, num_classes=3)
+  variables = forwards.made(module, latent, label, train=True)
+  params, statistics = variables['params'], variables['batch_stats']
+  block, of_block = params['UpBlock_0'], statistics['UpBlock_0']
+
+  def conditional(number, x):
+    name = f'ConditionalBatchNorm_{number}'
+    running = None if train else of_block[name]['BatchNorm_0']
+    scale, bias = (
+      block[name][entry]['kernel'][label][:, None, None]
+      for entry in ('scale', 'bias')
+    )
+    return forwards.batch_norm({}, x, running) * (1 + scale) + bias
+
+  x = forwards.dense(params['Dense_0'], latent).reshape(3, 4, 4, 4)
+  x = forwards.up_block(block, x, conditional)
+  running = None if train else statistics['BatchNorm_0']
+  x = forwards.relu(forwards.batch_norm(params['BatchNorm_0'], x, running))
+  x = np.tanh(forwards.conv(params['Conv_0'], x))
+  forwards.assert_computes(module, variables, (latent, label), x, train=train)
+
+
+def test_the_discriminator_by_hand_but_for_its_spectral_norms(monkeypatch):
+  forwards.unwrap(monkeypatch, Discriminator)
+  image, label = forwards.normal(3, 8, 8, 2), jnp.array([2, 0, 1])
+  module = Discriminator(4, num_classes=3)
+  variables = forwards.made(module, image, label, train=True)
+  params = variables['params']
+  x = forwards.first_block(params['DownBlock_0'], image)
+  x = forwards.plain_block(params['PlainBlock_0'], x)
+  x = forwards.relu(x).sum((1, 2))
+  logits = forwards.dense(params['Dense_0'], x)[:, 0]
+  logits += (x * params['Dense_1']['kernel'][label]).sum(-1)
+  forwards.assert_computes(
+    module, variables, (image, label), logits, train=True
+  )
+
+
+def test_all_kernels_of_the_discriminator_have_a_spectral_norm():
+  own = shapes(sngan(num_classes=10))['discriminator']
+  kernels, sigmas = (
+    [
+      path
+      for path, _ in jax.tree_util.tree_leaves_with_path(own[collection])
+      if path[-1].key.endswith(entry)
+    ]
+    for collection, entry in (('params', 'kernel'), ('batch_stats', 'sigma'))
+  )
+  assert len(sigmas) == len(kernels) == 12

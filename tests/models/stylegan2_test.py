@@ -2,6 +2,7 @@
 
 import functools
 
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from jgan.models import stylegan2 as make
 from jgan.models.stylegan2 import (
   Conv,
   Dense,
+  Discriminator,
   Generator,
   ModulatedConv,
   blur,
@@ -319,3 +321,87 @@ def test_labels_reach_both_networks():
 def test_what_cannot_be_built_is_refused(options, message):
   with pytest.raises(ValueError, match=message):
     make(**options)
+
+
+def activated(x):
+  return np.sqrt(2) * forwards.leaky_relu(np.asarray(x, float))
+
+
+def linear(params, x, rate=1.0):
+  kernel, bias = rate * params['kernel'], rate * params.get('bias', 0)
+  return np.asarray(x, float) @ kernel / np.sqrt(x.shape[-1]) + bias
+
+
+def unit(x):
+  return x / np.sqrt((x**2).mean(-1, keepdims=True))
+
+
+def test_the_generator_by_hand_but_for_its_convolutions():
+  module = Generator(2, (4, 3), w_dim=6, depth=2, num_classes=3)
+  latent, label = forwards.normal(3, module.layers, 5), jnp.array([2, 0, 1])
+  variables = forwards.made(module, latent, label, train=False)
+  params, noise = variables['params'], variables['noise']
+  classes = unit(linear(params['embed'], np.eye(3)[label]))
+  classes = classes[:, None].repeat(module.layers, 1)
+  w = np.concatenate([unit(np.asarray(latent)), classes], -1)
+  for i in range(2):
+    w = activated(linear(params[f'map_{i}'], w, 0.01))
+
+  def modulated(own, x, w, *options):
+    module, own = ModulatedConv(*options), {'params': own}
+    return forwards.outputs(module, own, jnp.float32(x), jnp.float32(w))
+
+  def layer(number, x, w, features, double=False):
+    name = f'SynthesisLayer_{number}'
+    own = params[name]
+    y = modulated(own['ModulatedConv_0'], x, w, features, 3, double)
+    y = y + own['noise_strength'] * noise[name]['fixed'] + own['bias']
+    return activated(y)
+
+  def picture(number, x, w):
+    own = params[f'ModulatedConv_{number}']
+    y = modulated(own, x, w, 2, 1, False, False)
+    return y + params[f'picture_bias_{x.shape[1]}']
+
+  x = layer(0, params['constant'][None].repeat(3, 0), w[:, 0], 4)
+  first = jnp.asarray(picture(0, x, w[:, 1]), jnp.float32)
+  x = layer(1, x, w[:, 1], 3, True)
+  x = layer(2, x, w[:, 2], 3)
+  expected = np.asarray(upsample(first)) + picture(1, x, w[:, 3])
+  forwards.assert_computes(
+    module, variables, (latent, label), expected, train=False
+  )
+
+
+@pytest.mark.parametrize('residual', [True, False])
+@pytest.mark.parametrize('num_classes', [None, 3])
+def test_the_discriminator_by_hand_but_for_its_convolutions(
+  residual, num_classes
+):
+  image, label = forwards.normal(4, 8, 8, 2), jnp.array([2, 0, 1, 1])
+  module = Discriminator((4, 3), residual, 2, num_classes)
+  variables = forwards.made(module, image, label, train=True)
+  params, numbers = variables['params'], iter(range(5))
+
+  def conv(x, features, size, **options):
+    module = Conv(features, size, **options)
+    own = {'params': params[f'Conv_{next(numbers)}']}
+    return forwards.outputs(module, own, jnp.float32(x))
+
+  x = activated(conv(image, 3, 1))
+  y = activated(conv(activated(conv(x, 3, 3)), 4, 3, half=True))
+  if residual:
+    y = (y + conv(x, 4, 1, half=True, use_bias=False)) / np.sqrt(2)
+  pairs = y.reshape(2, 2, -1)  # the first and the third, ...
+  deviation = np.tile(pairs.std(0).mean(-1), 2)[:, None, None, None]
+  y = np.concatenate([y, np.broadcast_to(deviation, (4, 4, 4, 1))], -1)
+  x = activated(conv(y, 4, 3)).reshape(4, -1)
+  x = linear(params['Dense_0'], x)
+  x = linear(params['Dense_1'], activated(x))
+  expected = x[:, 0]
+  if num_classes:
+    classes = unit(linear(params['Dense_2'], np.eye(3)[label]))
+    expected = (x * classes).sum(-1) / 2
+  forwards.assert_computes(
+    module, variables, (image, label), expected, train=True
+  )

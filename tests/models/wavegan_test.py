@@ -3,6 +3,7 @@
 from functools import partial
 
 import flax.linen as nn
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,14 @@ import pytest
 from games import assert_close
 
 import jgan
-from jgan.models.wavegan import Critic, _Shrink, phase_shuffle, strides, wavegan
+from jgan.models.wavegan import (
+  Critic,
+  Generator,
+  _Shrink,
+  phase_shuffle,
+  strides,
+  wavegan,
+)
 
 key = jax.random.key
 
@@ -166,3 +174,50 @@ def test_the_penalty_is_ten_times_as_heavy():
     return game.players[0].loss(flat, batch, key(2), zero).loss
 
   assert float(loss()) == pytest.approx(10)
+
+
+def test_the_generator_by_hand():
+  latent, label = forwards.normal(3, 5), jnp.array([2, 0, 1])
+  module = Generator(128, 2, width=2, num_classes=3)
+  variables = forwards.made(module, latent, label, train=True)
+  params = variables['params']
+  x = np.concatenate([latent, np.eye(3)[label]], -1)
+  x = forwards.relu(forwards.dense(params['Dense_0'], x)).reshape(3, 16, 4)
+  x = forwards.relu(forwards.grow(params['ConvTranspose_0'], x, 4))
+  x = np.tanh(forwards.grow(params['ConvTranspose_1'], x, 2))
+  forwards.assert_computes(module, variables, (latent, label), x, train=True)
+
+
+def test_the_critic_by_hand_but_for_its_shifts():
+  sound = forwards.normal(3, 128, 2)
+  module = Critic(2)
+  variables = forwards.made(module, sound, None, train=False)
+  params, x = variables['params'], sound
+  for i, stride in enumerate((2, 4)):
+    x = forwards.conv(params[f'_Shrink_{i}'], x, stride)
+    x = forwards.leaky_relu(x)
+  x = forwards.dense(params['Dense_0'], x.reshape(3, -1))[:, 0]
+  forwards.assert_computes(module, variables, (sound, None), x, train=False)
+
+
+def test_shifts_go_as_far_either_way_and_not_before_the_first_layer():
+  sound, seen = jnp.tile(forwards.normal(1, 128, 1), (200, 1, 1)), []
+  critic = Critic(1)
+  variables = forwards.made(critic, sound, None, train=False)
+
+  def record(call, args, kwargs, context):
+    if isinstance(context.module, _Shrink):
+      seen.append(np.asarray(args[0])[:, :, 0])
+    return call(*args, **kwargs)
+
+  variables = jax.tree.map(jnp.asarray, variables)
+  with nn.intercept_methods(record):
+    critic.apply(variables, sound, None, train=True, rngs={'params': key(2)})
+    critic.apply(variables, sound[:1], None, train=False)
+  first, second, _, (still,) = seen
+  np.testing.assert_array_equal(first, sound[..., 0])
+  shifts = range(-3, 4)
+  moved = np.stack([still[8 - shift : 24 - shift] for shift in shifts])
+  apart = np.abs(second[:, None, 8:24] - moved).max(2)
+  assert apart.min(1).max() < 1e-5
+  assert {shifts[i] for i in apart.argmin(1)} == {-2, -1, 0, 1, 2}

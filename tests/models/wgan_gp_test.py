@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import forwards
 import jax
 import jax.numpy as jnp
 import pytest
@@ -68,3 +69,15 @@ def test_the_penalty_is_of_slope_1_and_ten_times_as_heavy():
 
   found = jax.tree.map(float, losses())
   assert found == {'the default': pytest.approx(10), 'none': 0}
+
+
+def test_the_critic_by_hand():
+  image = forwards.normal(3, 8, 8, 2)
+  module = Critic(4)
+  variables = forwards.made(module, image, None, train=True)
+  params = variables['params']
+  x = forwards.first_block(params['DownBlock_0'], image)
+  x = forwards.plain_block(params['PlainBlock_0'], x)
+  x = forwards.relu(x).mean((1, 2))
+  values = forwards.dense(params['Dense_0'], x)[:, 0]
+  forwards.assert_computes(module, variables, (image, None), values, train=True)
