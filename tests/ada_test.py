@@ -270,3 +270,75 @@ def test_p_is_part_of_the_state():
     tracked = state.variables['discriminator']['tracked']
     assert float(tracked['p']) == pytest.approx(0.25 * (step + 1))
   assert np.isfinite(float(metrics['generator/loss']))
+
+
+def test_integer_shifts_go_as_far_either_way():
+  rows, columns = np.mgrid[:12.0, :20.0]
+  image = np.stack([rows, columns, 0 * rows], -1)
+  keys = jax.random.split(jax.random.key(7), 200)
+  images = jnp.broadcast_to(jnp.float32(image)[None], (200, *image.shape))
+  shifted = jax.jit(ada.per_example(only('integer_shift')))(images, keys, 1.0)
+  # An eighth of the sides is 1.5 and 2.5: at most 2 and 3 pixels.
+  down, right = 6 - shifted[:, 6, 10, 0], 10 - shifted[:, 6, 10, 1]
+  assert {int(x) for x in down} == set(range(-2, 3))
+  assert {int(x) for x in right} == set(range(-3, 4))
+
+
+@pytest.fixture
+def deviations(monkeypatch):
+  """In place of draws their deviations, and a third of a half turn."""
+  draws = ada._Draws
+  monkeypatch.setattr(draws, 'normal', lambda self, x: jnp.float32(x))
+  monkeypatch.setattr(draws, 'integer', lambda self, low, high: jnp.int32(1))
+  monkeypatch.setattr(
+    draws, 'uniform', lambda self, low, high: jnp.float32(high / 3)
+  )
+
+
+def test_geometry_by_hand(deviations, monkeypatch):
+  seen = []
+
+  def record(image, matrix):
+    seen.append(np.asarray(matrix))
+    return image
+
+  monkeypatch.setattr(ada, '_resampled', record)
+  strengths = ada.Strengths(
+    scale=1.0, rotation=1.0, anisotropy=1.0, fractional_shift=1.0
+  )
+  ada.transform(jnp.zeros((16, 24, 1)), jax.random.key(0), 1.0, strengths)
+  cos, sin = 1 / 2, np.sqrt(3) / 2
+  turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+  scale, width = np.diag([2**-0.2, 2**-0.2, 1]), np.diag([2**0.2, 2**-0.2, 1])
+  shift = np.array([[1, 0, -16 / 8], [0, 1, -24 / 8], [0, 0, 1]])
+  expected = scale @ turn @ width @ turn @ shift
+  np.testing.assert_allclose(seen[0], expected, atol=1e-5)
+
+
+def test_one_of_two_rotations_happens_as_often_as_told(monkeypatch):
+  def of_matrix(image, matrix):
+    return jnp.broadcast_to(matrix[0, 1], image.shape)
+
+  monkeypatch.setattr(ada, '_resampled', of_matrix)
+  keys = jax.random.split(jax.random.key(7), 4000)
+  turned = jax.jit(ada.per_example(only('rotation')))(
+    jnp.zeros((4000, 1, 1, 1)), keys, 0.6
+  )
+  assert float((turned != 0).mean()) == pytest.approx(0.6, abs=0.03)
+
+
+def test_colours_by_hand(deviations):
+  image = np.asarray(IMAGE[:4, :4], float)
+  strengths = ada.Strengths(*[0.0] * 7, *[1.0] * 5)
+  got = ada.transform(jnp.float32(image), jax.random.key(0), 1.0, strengths)
+
+  def grey(x):
+    return x.mean(-1, keepdims=True)
+
+  x = (image + 0.2) * 2**0.5
+  x = x - 2 * grey(x)
+  axis = np.full(3, 1 / np.sqrt(3))
+  own = x - grey(x)
+  x = grey(x) + own / 2 + np.sqrt(3) / 2 * np.cross(axis, own)
+  x = grey(x) + 2 * (x - grey(x))
+  np.testing.assert_allclose(got, x, atol=1e-5)

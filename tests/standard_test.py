@@ -646,7 +646,13 @@ def test_integers_in_place_of_reals_are_refused():
 
 
 @pytest.mark.parametrize(
-  'loss', ['hinge', jgan.losses.hinge_generator_loss, None]
+  'loss',
+  [
+    'hinge',
+    jgan.losses.hinge_generator_loss,
+    None,
+    jgan.losses.hinge._replace(discriminator=None),
+  ],
 )
 def test_a_loss_that_is_no_pair_is_refused(loss, monkeypatch):
   monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
@@ -755,3 +761,49 @@ def test_a_mapping_without_logits_is_named():
   state = jgan.init(gan, jax.random.key(0), batch)
   with pytest.raises(ValueError, match=r"needs 'logits', got \['features'\]"):
     jgan.train_step(gan, state, batch, jax.random.key(0))
+
+
+def test_pairs_of_equal_logits_are_not_told_apart():
+  metrics = jgan.standard.logit_metrics(
+    jnp.array([1.0, 2.0, 0.0, 0.0]), jnp.array([1.0, 1.0, 0.0, 3.0])
+  )
+  assert float(metrics['accuracy']) == 1 / 4
+
+
+class Noisy(nn.Module):
+  """What it was given, and logits of noise from its stream."""
+
+  @nn.compact
+  def __call__(self, sample, label, *, train):
+    noise = jax.random.normal(self.make_rng('noise'), sample.shape[:1])
+    return {'logits': sample.sum(-1) + noise, 'sample': sample}
+
+
+def test_penalty_sees_the_very_samples_and_noise_of_the_main_term():
+  record, given = [], {}
+
+  def augment(samples, keys):
+    return samples + jax.vmap(lambda k: jax.random.normal(k, (3,)))(keys)
+
+  def penalty(critic, real, fake, keys):
+    given.update(real=real, fake=fake, keys=keys, logits=critic(real))
+    return jnp.zeros(len(keys))
+
+  gan = game(
+    discriminator=Noisy(),
+    augment=augment,
+    penalty=penalty,
+    auxiliary=recorder(record),
+  )
+  # Of keys that are told apart the same numbers may be drawn again.
+  drawn = {name: x for name, x in batch().items() if name != 'latent'}
+  with jax.debug_key_reuse(False):
+    variables = {**VARIABLES, 'discriminator': {}}
+    output(gan, 'discriminator', drawn, variables)
+    again = jax.vmap(lambda k: jax.random.normal(k, (3,)))(given['keys'])
+  (seen,) = record
+  np.testing.assert_allclose(given['real'], seen['real']['sample'], rtol=1e-6)
+  np.testing.assert_allclose(given['fake'], seen['fake']['sample'], rtol=1e-6)
+  np.testing.assert_allclose(given['logits'], seen['real']['logits'], rtol=1e-6)
+  # What is drawn of a penalty's keys has nothing to do with the latents.
+  assert abs(again - seen['latent']).min() > 1e-6

@@ -465,6 +465,21 @@ def test_train_steps_cycles_through_static_moves():
   assert float(metrics['b/x']) == pytest.approx((0 + 0.1 + 0.19) / 3)
 
 
+def test_a_function_of_the_step_goes_on_where_the_state_is():
+  gan = scalar_game(quadratic(1.0, 'a'))
+  state = jgan.init(gan, key(), DATA)._replace(step=jnp.int32(5))
+  asked = []
+
+  def made(step):
+    jax.debug.callback(lambda step: asked.append(int(step)), step)
+    return DATA
+
+  state, _ = jgan.train_steps(gan, state, made, key(), count=3)
+  jax.effects_barrier()
+  assert sorted(asked) == [5, 6, 7]
+  assert int(state.step) == 8
+
+
 def test_train_steps_is_jitted_as_its_docstring_says():
   gan = scalar_game(quadratic(1.0, 'a'), quadratic(1.0, 'b', every=2))
   state = jgan.init(gan, key(), DATA)
@@ -488,6 +503,13 @@ def test_two_moves_of_one_player_share_its_optimizer_state():
   assert list(state.opt_state) == ['a']
   assert int(state.opt_state['a'][0].count) == 2
   assert 'again/loss' in metrics
+
+
+def test_the_optimizer_of_a_sides_first_move_makes_its_state():
+  main = quadratic(1.0, 'a')._replace(optimizer=optax.adam(0.1))
+  other = main._replace(optimizer=optax.sgd(0.1), move='again')
+  state = jgan.init(scalar_game(main, other), key(), DATA)
+  assert int(optax.tree.get(state.opt_state['a'], 'count')) == 0
 
 
 @pytest.mark.parametrize(
@@ -913,3 +935,13 @@ def test_one_more_batch_of_the_same_shape_does_not_retrace():
   for _ in range(3):
     state, _ = jgan.train_step(gan, state, DATA, key())
   assert len(traced) == 1
+
+
+def test_averages_begin_in_memory_of_their_own():
+  state = jgan.init(games.game(ema_decay=0.9), key(), games.batch())
+  for name, average in state.ema_params.items():
+    own = state.variables[name]['params']
+    for a, b in zip(
+      jax.tree.leaves(average), jax.tree.leaves(own), strict=True
+    ):
+      assert a.unsafe_buffer_pointer() != b.unsafe_buffer_pointer()

@@ -80,6 +80,9 @@ def test_widths_at_128_pixels_are_the_papers():
   }
   out = [shape[-1] for name, shape in kernels.items() if name[0] == 'D']
   assert out == [64, 128, 256, 512, 1024]
+  # But for the first, a block is as wide inside as what it is given.
+  inside = [shape[-2] for name, shape in kernels.items() if name[0] == 'D']
+  assert inside == [64, 64, 128, 256, 512]
   assert kernels['PlainBlock_0'][-1] == 1024
 
 
@@ -236,6 +239,29 @@ def test_the_generator_by_hand(train):
   x = forwards.relu(forwards.batch_norm(params['BatchNorm_0'], x, running))
   x = np.tanh(forwards.conv(params['Conv_0'], x))
   forwards.assert_computes(module, variables, (latent, label), x, train=train)
+
+
+@pytest.mark.parametrize('train', [True, False])
+def test_without_labels_norms_are_plain(train):
+  latent = forwards.normal(3, 5)
+  module = Generator(8, 2, width=4)
+  variables = forwards.made(module, latent, None, train=True)
+  params, statistics = variables['params'], variables['batch_stats']
+
+  def plain(x, *path):
+    own, running = params, statistics
+    for name in path:
+      own, running = own[name], running[name]
+    return forwards.batch_norm(own, x, None if train else running)
+
+  def in_block(number, x):
+    return plain(x, 'UpBlock_0', f'BatchNorm_{number}')
+
+  x = forwards.dense(params['Dense_0'], latent).reshape(3, 4, 4, 4)
+  x = forwards.up_block(params['UpBlock_0'], x, in_block)
+  x = forwards.relu(plain(x, 'BatchNorm_0'))
+  x = np.tanh(forwards.conv(params['Conv_0'], x))
+  forwards.assert_computes(module, variables, (latent, None), x, train=train)
 
 
 def test_the_discriminator_by_hand_but_for_its_spectral_norms(monkeypatch):

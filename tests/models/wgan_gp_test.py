@@ -81,3 +81,31 @@ def test_the_critic_by_hand():
   x = forwards.relu(x).mean((1, 2))
   values = forwards.dense(params['Dense_0'], x)[:, 0]
   forwards.assert_computes(module, variables, (image, None), values, train=True)
+
+
+def test_a_block_narrows_to_its_input_before_it_widens():
+  image = jnp.zeros((2, 64, 64, 3))
+  form = jax.eval_shape(
+    partial(Critic(4).init, train=True), key(0), image, None
+  )
+  found = [
+    form['params'][f'DownBlock_{i}'][f'Conv_{j}']['kernel'].shape[-1]
+    for i in (1, 2)
+    for j in (0, 1)
+  ]
+  assert found == [2, 4, 4, 8]
+
+
+def test_schedules_count_the_moves_of_the_generator():
+  gan = wgan_gp(learning_rate=lambda count: 1.0 / (1 + count), n_critic=2)
+  sizes = {}
+  for player in gan.players:
+    state = player.optimizer.init(jnp.ones(()))
+    taken = sizes[player.name] = []
+    for _ in range(4):  # Adam's moves along one gradient are of the rate
+      update, state = player.optimizer.update(jnp.ones(()), state)
+      taken.append(-float(update))
+  assert sizes == {
+    'discriminator': pytest.approx([1, 1, 1 / 2, 1 / 2], rel=1e-4),
+    'generator': pytest.approx([1, 1 / 2, 1 / 3, 1 / 4], rel=1e-4),
+  }

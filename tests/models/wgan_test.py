@@ -94,3 +94,21 @@ def test_mistakes_are_named():
     keep_params_in_box(1.0).update(jnp.zeros(2), None)
   with pytest.raises(ValueError, match='power of two of at least 8, got 24'):
     jgan.models.wgan(24)
+
+
+def test_both_move_by_rmsprop_of_pytorch():
+  # Its epsilon beside the root leaves small gradients their pace.
+  for player in game(learning_rate=1e-4).players:
+    state = player.optimizer.init(jnp.zeros(()))
+    for gradient in (1.0, 1e-6):
+      update, _ = player.optimizer.update(
+        jnp.float32(gradient), state, jnp.zeros(())
+      )
+      expected = 1e-4 * gradient / (np.sqrt(0.01) * gradient + 1e-8)
+      assert -float(update) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_critic_has_no_bias_of_its_values():
+  state = jax.eval_shape(lambda: jgan.init(game(), jax.random.key(0), BATCH))
+  last = state.variables['discriminator']['params']['Dense_0']
+  assert set(last) == {'kernel'}
