@@ -577,3 +577,36 @@ def test_recurrent_runs_where_devices_differ():
   )
   got = jax.jit(divided)(variables, x)
   assert_close(got, jax.jit(Network().apply)(variables, x), 1e-6)
+
+
+def test_batch_norm_of_a_constant_is_its_bias_whatever_rounding_says():
+  constants = 1e3 * np.random.default_rng(0).uniform(1, 2, 64)
+  x = jnp.broadcast_to(jnp.float32(constants)[None], (96, 64))
+  rounded = (x**2).mean(0) - x.mean(0) ** 2
+  assert float(rounded.min()) < -1e-4
+  y, _ = layers.BatchNorm().init_with_output(jax.random.key(0), x, False)
+  assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize('momentum', [0.25, 0.99])
+def test_epsilon_and_momentum_are_the_callers(momentum):
+  x = np.float32([[[1.0, 5.0]], [[3.0, 9.0]], [[1.0, 5.0]], [[3.0, 9.0]]])
+  x = np.concatenate([x, x + 2], 1)  # variances of 2 and 5 of the batch
+  given, condition = jnp.asarray(x), jnp.zeros((4, 3))
+  norm = layers.ConditionalBatchNorm(momentum=momentum, epsilon=7.0)
+  variables = norm.init(jax.random.key(0), given, condition, False)
+  y, after = norm.apply(
+    variables, given, condition, False, mutable=['batch_stats']
+  )
+  expected = (x - x.mean((0, 1), keepdims=True)) / np.sqrt([9.0, 12.0])
+  np.testing.assert_allclose(y, expected, rtol=1e-5)
+  (statistics,) = after['batch_stats'].values()
+  np.testing.assert_allclose(
+    statistics['mean'], (1 - momentum) * x.mean((0, 1)), rtol=1e-5
+  )
+  # Of each example by itself both channels have a variance of 1.
+  y, _ = layers.InstanceNorm(epsilon=3.0).init_with_output(
+    jax.random.key(0), given
+  )
+  expected = (x - x.mean(1, keepdims=True)) / 2
+  np.testing.assert_allclose(y, expected, rtol=1e-5)

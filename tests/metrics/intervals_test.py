@@ -102,3 +102,14 @@ def test_mistakes_give_no_interval(intervals):
     intervals(np.mean, np.arange(9), np.arange(1))
   with pytest.raises(ValueError, match=r'two samples or more, got \[\]'):
     intervals(np.mean)
+
+
+def test_the_margin_is_students_of_the_deviation_that_is_estimated():
+  values = np.random.default_rng(0).normal(size=30)
+  low, high = half_samples(np.mean, values, resamples=4, seed=3, level=0.8)
+  rng = np.random.RandomState(3)
+  parts = [values[rng.permutation(30)[:15]].mean() for _ in range(4)]
+  about = np.asarray(parts) - np.mean(parts)
+  margin = 1.6377 * np.sqrt((about**2).sum() / 3)  # the 90% of 3 degrees
+  assert (high - low) / 2 == pytest.approx(margin, rel=1e-4)
+  assert (high + low) / 2 == pytest.approx(values.mean())

@@ -259,3 +259,26 @@ def test_the_discriminator_by_hand_but_for_its_spectral_norms(
   assert set(got) == set(expected)
   for name, value in expected.items():
     np.testing.assert_allclose(got[name], value, rtol=2e-3, atol=2e-4)
+
+
+def test_the_generator_pays_for_fakes_and_the_discriminator_for_reals():
+  def said(seed):
+    vectors = forwards.normal(2, 4, 3, seed=seed)
+    vectors /= jnp.linalg.norm(vectors, axis=-1, keepdims=True)
+    return dict(zip(('embedding', 'proxy'), vectors, strict=True))
+
+  real, fake = said(1), said(2)
+  terms = d2d_ce_term(0.25)(real, fake, None, {'label': LABEL})
+  for term, outputs in zip(terms, (fake, real), strict=True):
+    own = data_to_data_cross_entropy(**outputs, label=LABEL)
+    np.testing.assert_allclose(term, 0.25 * own, rtol=1e-5)
+
+
+def test_orthogonal_regularization_is_in_the_gradient_of_adam():
+  gan = jgan.models.biggan(8, orthogonal=1e-4, learning_rate=1e-3)
+  optimizer = {p.name: p.optimizer for p in gan.players}['generator']
+  params = {'dense': {'kernel': jnp.ones((3, 2))}}
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+  # However small its slope, Adam's first step is of the rate.
+  np.testing.assert_allclose(updates['dense']['kernel'], -1e-3, rtol=1e-3)

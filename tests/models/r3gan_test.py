@@ -203,3 +203,88 @@ def test_the_discriminator_by_hand():
   forwards.assert_computes(
     module, variables, (image, label), logits, train=True
   )
+
+
+def test_params_start_at_the_papers_deviations():
+  block = Block(depth=16, group=8)
+  x = jnp.zeros((1, 4, 4, 64))
+  start = jax.jit(block.init)(jax.random.key(0), x)['params']
+  gain = np.sqrt(2 / 1.04) / 2  # 16 to the power of -1/4
+  for name, fan_in in (('expand', 64), ('mix', 9 * 8)):
+    deviation = float(start[name]['kernel'].std())
+    assert deviation == pytest.approx(gain / np.sqrt(fan_in), rel=0.1), name
+  judge = Discriminator((64, 4), blocks=1, group=8, num_classes=40)
+  image, label = jnp.zeros((1, 8, 8, 3)), jnp.zeros(1, jnp.int32)
+  init = jax.jit(functools.partial(judge.init, train=True))
+  start = init(jax.random.key(0), image, label)['params']
+  # Sums over 16 pixels, and over 64 channels, of size 1.
+  assert float(start['basis'].std()) == pytest.approx(1 / 4, rel=0.1)
+  embed = float(start['Dense_3']['kernel'].std())
+  assert embed == pytest.approx(1 / np.sqrt(64 * 40), rel=0.1)
+
+
+def test_networks_narrow_towards_4_pixels_in_the_order_of_widths():
+  judge = Discriminator((6, 4, 2), blocks=1, group=2)
+  form = jax.eval_shape(
+    functools.partial(judge.init, train=True),
+    jax.random.key(0),
+    jnp.zeros((1, 16, 16, 3)),
+    None,
+  )['params']
+  seen = [form[f'Block_{i}']['expand']['kernel'].shape[0] for i in range(3)]
+  assert seen == [2, 4, 6]
+  assert form['basis'].shape == (4, 4, 6)
+
+
+def test_the_penalty_is_half_of_gamma_at_reals_and_at_fakes():
+  numbers = {'batch_size': 4, 'images': 8, 'gamma': (0.5, 0.5)}
+  gan = jgan.models.r3gan(8, num_classes=3, **numbers, **SMALL)
+  given = {**batch(), 'latent': forwards.normal(4, 3)}
+  maker = Generator(3, (6, 4), blocks=1, group=4, num_classes=3)
+  judge = Discriminator((6, 4), blocks=1, group=4, num_classes=3)
+  variables = {
+    'generator': forwards.made(
+      maker, given['latent'], given['label'], train=True
+    ),
+    'discriminator': forwards.made(
+      judge, given['image'], given['label'], train=True
+    ),
+  }
+
+  @jax.jit
+  def both(variables):
+    apply = functools.partial(judge.apply, variables['discriminator'])
+
+    def steep(x):
+      slope = jax.grad(lambda x: apply(x, given['label'], train=True).sum())(x)
+      return (slope**2).sum((1, 2, 3)).mean()
+
+    fake = maker.apply(
+      variables['generator'], given['latent'], given['label'], train=True
+    )
+    key, step = jax.random.key(1), jnp.int32(1)
+    told = gan.players[0].loss(variables, given, key, step).metrics
+    return told['penalty'], steep(given['image']), steep(fake)
+
+  penalty, at_real, at_fake = map(float, both(variables))
+  assert penalty == pytest.approx(0.25 * (at_real + at_fake), rel=1e-3)
+  assert abs(at_real - at_fake) > 0.01 * at_real
+
+
+def test_the_augmentation_grows_to_its_end(monkeypatch):
+  seen = []
+  scheduled = jgan.ada.scheduled
+
+  def record(strengths, p):
+    seen.append((strengths, p))
+    return scheduled(strengths, p)
+
+  monkeypatch.setattr(jgan.ada, 'scheduled', record)
+  jgan.models.r3gan(8, augmentation=0.5, batch_size=4, images=40, **SMALL)
+  ((strengths, p),) = seen
+  assert [float(p(jnp.int32(i))) for i in (0, 5, 10, 20)] == pytest.approx(
+    [0, 0.25, 0.5, 0.5], abs=1e-6
+  )
+  assert strengths == jgan.ada.Strengths(
+    *[1.0] * 7, *[0.5] * 5, image_filter=0, noise=0, cutout=1.0
+  )
