@@ -72,3 +72,13 @@ def test_mistakes_give_no_score():
     nearest_neighbours(FRESH, TRAIN, 0)
   with pytest.raises(ValueError, match=r'at least 401 .*for k=401.*, got 400'):
     nearest_neighbours(FRESH, TRAIN, k=401)
+
+
+def test_ratio_is_of_medians_and_ties_count_half():
+  train = np.zeros((1, 1))
+  held_out = np.array([[2.0], [2.0], [2.0], [30.0]])
+  fake = np.array([[1.0], [1.0], [1.0], [10.0]])
+  assert memorisation(fake, train, held_out).ratio == pytest.approx(1 / 2)
+  # Of the four pairs of 1, 2 and 2, 3 one is a tie.
+  told = memorisation(np.array([[1.0], [2]]), train, np.array([[2.0], [3]]))
+  assert told.z == pytest.approx((1 / 2 - 2) / np.sqrt(4 * 5 / 12))

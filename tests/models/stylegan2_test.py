@@ -341,6 +341,9 @@ def test_the_generator_by_hand_but_for_its_convolutions():
   latent, label = forwards.normal(3, module.layers, 5), jnp.array([2, 0, 1])
   variables = forwards.made(module, latent, label, train=False)
   params, noise = variables['params'], variables['noise']
+  for i in range(2):  # so that w is of size 1, and styles differ
+    for entry, size in (('kernel', 300), ('bias', 50)):
+      params[f'map_{i}'][entry] = size * params[f'map_{i}'][entry]
   classes = unit(linear(params['embed'], np.eye(3)[label]))
   classes = classes[:, None].repeat(module.layers, 1)
   w = np.concatenate([unit(np.asarray(latent)), classes], -1)
