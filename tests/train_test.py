@@ -935,13 +935,3 @@ def test_one_more_batch_of_the_same_shape_does_not_retrace():
   for _ in range(3):
     state, _ = jgan.train_step(gan, state, DATA, key())
   assert len(traced) == 1
-
-
-def test_averages_begin_in_memory_of_their_own():
-  state = jgan.init(games.game(ema_decay=0.9), key(), games.batch())
-  for name, average in state.ema_params.items():
-    own = state.variables[name]['params']
-    for a, b in zip(
-      jax.tree.leaves(average), jax.tree.leaves(own), strict=True
-    ):
-      assert a.unsafe_buffer_pointer() != b.unsafe_buffer_pointer()

@@ -9,6 +9,7 @@ import pytest
 import real
 
 from experiments import weights
+from jgan.metrics import inception
 from jgan.metrics.inception import InceptionV3, inception_variables
 from jgan.metrics.resize import resize_tf1_bilinear
 
@@ -162,3 +163,24 @@ def test_features_of_real_pictures_are_those_of_torchscript():
   print('largest relative error of', len(error), 'pictures:', error.max())
   assert error.max() < 1e-4
   np.testing.assert_allclose(got, wanted, atol=1e-4 * wanted.max())
+
+
+def test_pools_and_long_kernels_are_in_the_order_of_the_graph(monkeypatch):
+  pools = []
+  for name in ('_averaged', '_maximum'):
+    pool = getattr(inception, name)
+
+    def record(x, pool=pool, name=name):
+      pools.append((x.shape[1], name))
+      return pool(x)
+
+    monkeypatch.setattr(inception, name, record)
+  images = jnp.zeros((1, 299, 299, 3))
+  form = jax.eval_shape(inception.InceptionV3().init, jax.random.key(0), images)
+  averaged = [(35, '_averaged')] * 3 + [(17, '_averaged')] * 4
+  assert pools == [*averaged, (8, '_averaged'), (8, '_maximum')]
+  # The third branch of the first block at 17x17.
+  sizes = [
+    form['params'][f'conv{i}']['kernel'].shape[:2] for i in range(34, 39)
+  ]
+  assert sizes == [(1, 1), (7, 1), (1, 7), (7, 1), (1, 7)]
