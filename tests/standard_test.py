@@ -770,7 +770,7 @@ def test_pairs_of_equal_logits_are_not_told_apart():
   assert float(metrics['accuracy']) == 1 / 4
 
 
-class Noisy(nn.Module):
+class NoisyMirror(nn.Module):
   """What it was given, and logits of noise from its stream."""
 
   @nn.compact
@@ -790,7 +790,7 @@ def test_penalty_sees_the_very_samples_and_noise_of_the_main_term():
     return jnp.zeros(len(keys))
 
   gan = game(
-    discriminator=Noisy(),
+    discriminator=NoisyMirror(),
     augment=augment,
     penalty=penalty,
     auxiliary=recorder(record),
