@@ -110,7 +110,7 @@ def standard_gan(
   tracker: Tracker | None = None,
   pack: int = 1,
   joint: bool = False,
-  axis_name: str | None = None,
+  axis_name: sharding.AxisName = None,
   data: str = 'image',
 ) -> GAN:
   """A GAN of two Linen modules and one adversarial loss.
@@ -264,7 +264,7 @@ class _Game:
   tracker: Tracker | None
   pack: int
   joint: bool
-  axis_name: str | None
+  axis_name: sharding.AxisName
   data: str
 
   @property
