@@ -28,6 +28,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jgan.augment import by_moves
 from jgan.sharding import Keys
 from jgan.standard import Augment, Tracker
 
@@ -185,13 +186,10 @@ def scheduled(
     the number of 'moves'.
   """
 
-  def augment(samples, keys, tracked):
-    return per_example(strengths)(samples, keys, p(tracked['moves']))
+  def augmented(samples, keys, moves):
+    return per_example(strengths)(samples, keys, p(moves))
 
-  def update(tracked, real_logits, fake_logits):
-    return {'moves': tracked['moves'] + 1}
-
-  return augment, Tracker({'moves': jnp.int32(0)}, update)
+  return by_moves(augmented)
 
 
 def per_example(

@@ -12,6 +12,8 @@ through it and does not learn to make augmented pictures:
 >>> augment(images, jax.random.split(jax.random.key(0), 2)).shape
 (2, 32, 32, 3)
 
+`instance_noise` is of any data, and fades as the game goes on.
+
 References:
   Zhao et al., Differentiable Augmentation for Data-Efficient GAN Training, 2020
   (https://arxiv.org/abs/2006.10738).
@@ -22,9 +24,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jgan.sharding import Keys
+from jgan.standard import Augment, Tracker
 
 Image = Float[Array, 'h w c']
 Transform = Callable[[Image, PRNGKeyArray], Image]
@@ -45,6 +49,65 @@ def chain(
     return image
 
   return jax.vmap(one)
+
+
+def by_moves(
+  augment: Callable[[Array, Keys, Int[Array, '']], Array],
+) -> tuple[Augment, Tracker]:
+  """An augmentation that changes with the discriminator's moves.
+
+  Args:
+    augment: `(samples [n, ...], keys [n], moves) -> samples`, where `moves`
+      counts the discriminator's main moves so far, int32.
+
+  Returns:
+    `augment` and `tracker`, as `standard_gan` takes them; what is tracked is
+    the number of 'moves'.
+  """
+
+  def with_count(samples, keys, tracked):
+    return augment(samples, keys, tracked['moves'])
+
+  def update(tracked, real_logits, fake_logits):
+    return {'moves': tracked['moves'] + 1}
+
+  return with_count, Tracker({'moves': jnp.int32(0)}, update)
+
+
+def instance_noise(
+  deviation: Callable[[Int[Array, '']], ArrayLike],
+) -> tuple[Augment, Tracker]:
+  r"""Noise on all that the discriminator sees, which fades as the game goes on.
+
+  .. math:: x + \sigma(t) n, \quad n \sim N(0, I)
+
+  with t the discriminator's moves so far. While it is there, reals and fakes
+  have densities that overlap, and no discriminator is perfect.
+
+  Args:
+    deviation: sigma as a function of t, in units of the samples, such as
+      `optax.linear_schedule(0.1, 0.0, 10_000)`.
+
+  Returns:
+    `augment` and `tracker`, as `standard_gan` takes them, for samples of any
+    shape.
+
+  References:
+    Sonderby et al., Amortised MAP Inference for Image Super-resolution, 2017,
+    section 3.2.1 (https://arxiv.org/abs/1610.04490); Arjovsky and Bottou,
+    Towards Principled Methods for Training GANs, 2017, section 3
+    (https://arxiv.org/abs/1701.04862).
+  """
+
+  def augment(samples, keys, moves):
+    sigma = jnp.asarray(deviation(moves), samples.dtype)
+
+    def one(sample, key):
+      return sample + sigma * jax.random.normal(key, sample.shape, sample.dtype)
+
+    return jax.vmap(one)(samples, keys)
+
+  return by_moves(augment)
 
 
 def brightness(image: Image, key: PRNGKeyArray) -> Image:

@@ -5,8 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import perceptrons
 import pytest
 
+import jgan
 from jgan import augment
 
 IMAGE = np.random.default_rng(0).uniform(-1, 1, (8, 6, 3)).astype('float32')
@@ -129,3 +132,38 @@ def test_gradients_are_central_differences(transform):
 def test_shape_and_dtype_stay(transform, dtype):
   made = jax.eval_shape(transform, jnp.asarray(IMAGE, dtype), jax.random.key(0))
   assert (made.shape, made.dtype) == (IMAGE.shape, dtype)
+
+
+def test_instance_noise_is_as_large_as_its_schedule_says():
+  noise, tracker = augment.instance_noise(lambda moves: 0.5 / (1 + moves))
+  zeros, tracked = np.zeros((64, 5, 3), 'float32'), tracker.start
+
+  def noised(samples):
+    return np.asarray(jax.jit(noise)(samples, jax.random.clone(KEYS), tracked))
+
+  for size in (0.5, 0.25):
+    made = noised(zeros)
+    assert made.std() == pytest.approx(size, rel=0.1)
+    assert abs(made[0] - made[1]).min() > 0  # each by its own key
+    np.testing.assert_allclose(noised(zeros + 2), made + 2, rtol=1e-5)
+    tracked = tracker.update(tracked, None, None)
+
+
+def test_instance_noise_fades_with_the_moves_of_a_game():
+  noise, tracker = augment.instance_noise(optax.linear_schedule(1.0, 0.0, 2))
+  plain = perceptrons.game()
+  noised = perceptrons.game(augment=noise, tracker=tracker)
+  batch, key = {'x': IMAGE.reshape(-1, 4)}, jax.random.key(1)
+
+  def step(gan, state):
+    state, metrics = jgan.train_step(gan, state, batch, jax.random.clone(key))
+    return state, float(metrics['discriminator/loss'])
+
+  state = jgan.init(noised, jax.random.key(0), batch)
+  for moves in range(3):
+    players = state.variables
+    assert players['discriminator']['tracked'] == {'moves': moves}
+    bare = {name: {'params': own['params']} for name, own in players.items()}
+    _, without = step(plain, state._replace(variables=bare))
+    state, found = step(noised, state)
+    assert (found == pytest.approx(without, rel=1e-6)) == (moves == 2)
