@@ -5,6 +5,7 @@ little room and leaves every text what it was, spaces and all.
 """
 
 import array
+import codecs
 import contextlib
 import csv
 import dataclasses
@@ -13,6 +14,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import types
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +25,8 @@ import numpy as np
 
 _DELIMITERS = (',', ';', '\t', '|')
 _SNIFFED = 1 << 16  # characters that tell the delimiter
+_TOLD = re.compile(r'("?)sep=([,;\t|])\1(?=[\r\n])')  # to a spreadsheet
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Texts(NamedTuple):
@@ -100,8 +104,8 @@ def read_rows(
   """The rows of a CSV file, in UTF-8, plain or compressed by gzip.
 
   What stands between columns (a comma, a semicolon, a tab or a bar) is found
-  out. Lines without anything are left out. All rows have as many cells as the
-  first.
+  out, or told by a first line as spreadsheets read it: `sep=;`. Lines without
+  anything are left out. All rows have as many cells as the first.
 
   Args:
     path: the file.
@@ -118,7 +122,9 @@ def read_rows(
   """
   path = Path(os.path.expanduser(path))
   text = _text(path)
-  delimiter = _delimiter(text)
+  if told := _TOLD.match(text):
+    text = text[told.end() :]  # its end stays, so that lines keep their numbers
+  delimiter = told[2] if told else _delimiter(text)
   return delimiter, _rows(path, text, delimiter)
 
 
@@ -193,9 +199,10 @@ def _text(path: Path) -> str:
     raise ValueError(f'{path} is damaged: {error}') from error
   except UnicodeDecodeError as error:
     line = content[: error.start].count(b'\n') + 1
+    encoding = 'UTF-16' if content[:2] in _UTF_16 else 'WINDOWS-1252'
     raise ValueError(
       f'{path}: line {line} is no text in UTF-8; convert the file, for example '
-      'by: iconv -f WINDOWS-1252 -t UTF-8'
+      f'by: iconv -f {encoding} -t UTF-8'
     ) from error
 
 
@@ -203,18 +210,22 @@ def _rows(path, text, delimiter):
   reader = csv.reader(
     io.StringIO(text, newline=''), delimiter=delimiter, strict=True
   )
-  width = 0
+  width, comment = 0, ''
   try:
     for row in reader:
       if not row or (width != 1 and len(row) == 1 and not row[0].strip()):
         continue
+      if not width and row[0].startswith('#'):
+        comment = f"; line {reader.line_num} begins with '#': comments are not "
+        comment += 'read, so take them out'
       width = width or len(row)
       if len(row) != width:
         raise ValueError(
           f'{path}: line {reader.line_num} has {len(row)} '
           f'cell{"s" * (len(row) != 1)}, and the first line {width}; all rows '
-          'need as many'
+          f'need as many{comment}'
         )
+      comment *= row[0].startswith('#')  # it was a line of names
       yield reader.line_num, row
   except csv.Error as error:
     raise ValueError(f'{path}: line {reader.line_num}: {error}') from error

@@ -86,6 +86,22 @@ def test_the_comma_of_decimals_is_no_delimiter(written):
     read_csv(written('1,5;2,5\n3,5;4,5\n'))
 
 
+@pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
+def test_a_first_line_may_tell_the_delimiter_to_a_spreadsheet(written, end):
+  content = 'sep=;\na;b\n1,5;x\n2,5;y\n'.replace('\n', end)
+  table = read_csv(written(content))
+  assert cells(table) == {'a': ['1,5', '2,5'], 'b': ['x', 'y']}
+  assert table.delimiter == ';'
+  # Also one that is not found out: the bar makes as many columns.
+  table = read_csv(written('"sep=,"\na|b,c|d\n1|2,3|4\n'))
+  assert cells(table) == {'a|b': ['1|2'], 'c|d': ['3|4']}
+  with pytest.raises(ValueError, match='line 4 has 1 cell, and the first'):
+    read_csv(written('sep=,\na,b\n1,2\n3\n'))
+  with pytest.raises(ValueError, match='is empty'):
+    read_csv(written('sep=,\n'))
+  assert [*read_csv(written('sep=,x\n1,2\n')).columns] == ['sep=', 'x']
+
+
 def test_long_files_are_sniffed_by_their_beginning(written):
   rows = ''.join(f'{i};{i % 7};text {i}\n' for i in range(9000))
   table = read_csv(written('a;b;c\n' + rows))
@@ -113,6 +129,13 @@ def test_names_are_put_where_there_are_none(written):
     ('a,b, a\n1,2,3\n', "several columns of the name 'a'"),
     ('1,2\n3,4\n', 'first line must name the columns'),
     (b'a,b\n1,\xe9t\xe9\n', 'line 2 is no text in UTF-8'),
+    (b'a,b\n1,\xe9t\xe9\n', 'iconv -f WINDOWS-1252'),
+    ('a\tb\n1\t2\n'.encode('utf-16'), 'line 1 is no .*iconv -f UTF-16 '),
+    (
+      '\n# made by a program\n# in 2024\na,b\n1,2\n',
+      "line 4 has 2 cells, .*; line 2 begins with '#'.* comments are not read",
+    ),
+    ('#a,b\n1,2\n3\n', 'all rows need as many$'),
     (gzip.compress(PLAIN.encode(), mtime=0)[:-12], 'is damaged'),
     (b'\x1f\x8bno gzip', 'is damaged'),
   ],
