@@ -33,6 +33,9 @@ _MISSING = frozenset(('', '?', 'na', 'n/a', 'nan', 'null', 'none'))
 _FEW = 10  # numbers of so many distinct texts, or fewer, are labels
 _LARGEST = 1e100  # of the sizes of numbers, whose squares floats must hold
 _NUMBER = re.compile(r'[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?')
+_GROUPED = re.compile(
+  r"[+-]?[1-9]\d{0,2}([,.'\u2019 \xa0\u202f])\d{3}(\1\d{3})*([.,]\d*)?"
+)
 _UNITS = re.compile(r'[+-]?([^\d.,+-]*)[\d.,](?:.*[\d.,])?([^\d.,]*)')
 _ZONE = re.compile(r'(\.0+)?( ?(Z|UTC|[+-]\d\d:?\d\d))?$')
 _DAYS = ('%Y-%m-%d', '%Y/%m/%d', '%d.%m.%Y', '%d/%m/%Y', '%m/%d/%Y')
@@ -227,7 +230,8 @@ def kind_of(
     ValueError: it is of no kind: most rows have a text that no other has, or of
       many texts most are numbers while others are not (both but where `forced`
       names the column and its texts are at most `max_values`); or it has
-      numbers whose largest is above 1e100, or below 1e-100.
+      numbers whose largest is above 1e100, or below 1e-100, or whose thousands
+      stand apart.
   """
   if len(column.values) == 1:
     return Constant(column.values[0])
@@ -248,11 +252,15 @@ def kind_of(
 
 
 def _decimals(name, present, missing, delimiter):
-  """What numbers they are, or None if one is none. ValueError: their size."""
+  """What numbers they are, or None if one is none.
+
+  ValueError: their size, or thousands that stand apart.
+  """
   form = Decimals(None, has_commas(present, delimiter), missing)
   form = form._replace(**_units(present))
   plain = [form.plain(x) for x in present]
   if not all(map(_is_number, plain)):
+    _check_grouped(name, present, plain)
     return None
   text = max(plain, key=lambda x: abs(float(x)))
   largest = abs(float(text))
@@ -265,6 +273,21 @@ def _decimals(name, present, missing, delimiter):
   places = max(-min(Decimal(x).as_tuple().exponent for x in plain), 0)
   exact = places <= 15 and not any('e' in x.lower() for x in plain)
   return form._replace(places=places if exact else None)
+
+
+def _check_grouped(name, present, plain) -> None:
+  """ValueError: all are numbers, but of some the thousands stand apart."""
+  odd = {
+    x: text for x, text in zip(plain, present, strict=True) if not _is_number(x)
+  }
+  grouped = [x for x in odd if _GROUPED.fullmatch(x)]
+  others = odd.keys() - grouped
+  if grouped and all(_is_number(with_point(x, True)) for x in others):
+    raise ValueError(
+      f'column {name!r} has numbers with thousands apart, such as '
+      f'{odd[grouped[0]]!r}; write them without (1234567), or give --labels or '
+      '--drop'
+    )
 
 
 def _units(present):
@@ -312,11 +335,12 @@ def _check_labels(name, column, forced, many) -> None:
     )
   if _are_names(column):
     kept = '' if many else ', or keep its texts as they are by --labels'
+    example = (odd or values)[0]
     raise ValueError(
       f'column {name!r}: {_once(column)} of {len(column.codes)} rows have a '
-      f'text that no other has, such as {values[0]!r}: there is nothing to '
-      'learn of such names, or of times in such a format (2024-02-29 13:05 is '
-      f'one that is read); leave the column out by --drop{kept}'
+      f'text that no other has, such as {example!r}: there is nothing to learn '
+      'of such names, or of times in such a format (2024-02-29 13:05 is one '
+      f'that is read); leave the column out by --drop{kept}'
     )
 
 

@@ -200,7 +200,7 @@ def _numbers(path, line, cells, names, comma):
     if ',' in cell:
       what += (
         ' (decimals need a point; or all of them a comma, and another sign '
-        'between columns)'
+        'between columns; thousands no sign)'
       )
     raise ValueError(
       f'series: {path}, line {line}, column {name!r}: {what}. Fill in or take '

@@ -136,6 +136,7 @@ def test_numbers_close_together_far_from_zero_stay_apart_in_a_csv(tmp_path):
     ('a,b\n"1,5",2\n', "'1,5' is no finite number .decimals need a point"),
     ('a;b\n1,5;2.5\n', "'1,5' is no finite number .decimals need a point"),
     ('a;b\n1.234,5;2\n', "'1.234,5' is no finite number .decimals need a"),
+    ('a,b\n2,"1,234,567"\n', "'1,234,567' is no .*thousands no sign"),
     ('a;b\n1,2;x,y\n', "column 'b': 'x,y' is no finite number"),
     (ROWS, "column 'Date': '2020-01-01' is no .*--columns"),
     (b'\xff\xfea\x00', 'no text in UTF-8'),
