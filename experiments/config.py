@@ -36,7 +36,9 @@ from experiments.errors import UserError, building
 from experiments.files import write_json
 
 FILE = 'config.json'
-_FOLDERS = ('samples', 'checkpoints', 'best')  # in a workdir
+# In a workdir.
+_FOLDERS = ('samples', 'checkpoints', 'best')
+_FILES = (FILE, 'batch.json', 'metrics.jsonl', 'reals.png')
 # What may change when a run goes on: how long it is, how often it tells of
 # itself, where its data lie, what it keeps in memory. The rest would make it
 # another run.
@@ -53,7 +55,8 @@ FREE = (
   'rematerialize',
 )
 _FROM_0 = {'evaluate_every', 'steps_per_dispatch'}
-_SHARES = {'dropout', 'ema_decay'}
+_SHARES = {'dropout', 'ema_decay', 'mix'}
+_MOMENTUMS = {'b1', 'b2'}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,9 +66,9 @@ class Config:
   The line under a number is its help, also where a subclass changes the
   default. Help of 30 characters, and `--flag TYPE` of 24, keep a line each.
   ValueError: a number that is out of range: a whole one below 1 where it is one
-  of these, a width or the size of a latent; a dropout or a decay above 1; any
-  other below 0, but for what a discriminator's output is to be, or not finite;
-  of the seed see `check_seed`.
+  of these, a width or the size of a latent; a share or a decay above 1, Adam's
+  b1 or b2 of 1 too; any other below 0, but for what a discriminator's output is
+  to be, or not finite; of the seed see `check_seed`.
   """
 
   steps: int
@@ -105,6 +108,8 @@ class Config:
         check_seed(value)
       elif name in _SHARES and not 0 <= value <= 1:
         raise ValueError(f'{flag} must be from 0 to 1, got {value}')
+      elif name in _MOMENTUMS and not 0 <= value < 1:
+        raise ValueError(f'{flag} must be from 0 to below 1, got {value}')
       elif type(value) is int and value < least:
         raise ValueError(f'{flag} must be {least} or more, got {value}')
       elif type(value) is not float or name.endswith('_label'):
@@ -346,7 +351,8 @@ def check_resume(run: Run) -> None:
 def writable(workdir: Path) -> None:
   """Makes the workdir. UserError: it cannot be made, or not written to.
 
-  Nor if what is no folder has the name of one of a run's.
+  Nor if what is no folder has the name of one of a run's, or a folder that of a
+  file.
   """
   try:
     workdir.mkdir(parents=True, exist_ok=True)
@@ -361,6 +367,12 @@ def writable(workdir: Path) -> None:
       raise UserError(
         f'{path} is in the way: a run has a folder of that name. Move it away, '
         'mend it if it is a link, or give another --workdir'
+      )
+  for path in (workdir / name for name in _FILES):
+    if path.is_dir():
+      raise UserError(
+        f'{path} is in the way: a run has a file of that name. Move it away, '
+        'or give another --workdir'
       )
 
 

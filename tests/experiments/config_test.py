@@ -498,6 +498,19 @@ def test_file_in_the_way_of_a_folder_of_a_run_is_told(tmp_path, name):
   config.writable(tmp_path)
 
 
+@pytest.mark.parametrize(
+  'name', ['batch.json', 'metrics.jsonl', 'reals.png', 'config.json']
+)
+def test_folder_in_the_way_of_a_file_of_a_run_is_told(tmp_path, name):
+  path = tmp_path / name
+  path.mkdir()
+  told = f'{path} is in the way: a run has a file of that name'
+  assert refusal(config.writable, tmp_path).startswith(told)
+  path.rmdir()
+  path.write_text('')
+  config.writable(tmp_path)
+
+
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs /proc')
 @pytest.mark.parametrize('workdir', ['/proc', '/proc/a/b'])
 def test_unwritable_place_is_told(workdir):
@@ -621,7 +634,15 @@ def test_numbers_of_privacy_are_in_range(flag, told):
   assert refusal(config.parse, argv, train.EXPERIMENTS, 'digits') == told
 
 
-def test_dropout_is_a_share():
-  argv = ['mnist-mlp', '--workdir=run', '--dropout=50']
-  told = refusal(config.parse, argv, train.EXPERIMENTS, 'digits')
-  assert told == '--dropout must be from 0 to 1, got 50.0'
+@pytest.mark.parametrize(
+  ('name', 'flag', 'told'),
+  [
+    ('mnist-mlp', '--dropout=50', '--dropout must be from 0 to 1, got 50.0'),
+    ('digits-stylegan2', '--mix=1.5', '--mix must be from 0 to 1, got 1.5'),
+    ('stacked-mnist', '--b1=1.5', '--b1 must be from 0 to below 1, got 1.5'),
+    ('stacked-mnist', '--b2=1', '--b2 must be from 0 to below 1, got 1.0'),
+  ],
+)
+def test_shares_are_in_range(name, flag, told):
+  argv = [name, '--workdir=run', flag]
+  assert refusal(config.parse, argv, train.EXPERIMENTS, 'digits') == told
