@@ -78,12 +78,12 @@ def paired_folder(
   """Returns the pairs of pictures under a folder.
 
   In one of two layouts. Side by side: every file holds both pictures, two
-  squares, the input on the left. Two subfolders: where the folder has two and
-  no picture beside them, files of one name, whatever its ending, are a pair,
-  of one shape if not of one size; the input is in the subfolder whose name is
-  first in the alphabet. Of what is no square the centre is taken. Formats,
-  transparency, rotation and 16 bits, of inputs and of translations apart, are
-  as of `experiments.data.folder`.
+  squares, the input on the left. Two subfolders: where the folder has two, more
+  without pictures apart, and no picture beside them, files of one name,
+  whatever its ending, are a pair, of one shape if not of one size; the input is
+  in the subfolder whose name is first in the alphabet. Of what is no square the
+  centre is taken. Formats, transparency, rotation and 16 bits, of inputs and of
+  translations apart, are as of `experiments.data.folder`.
 
   Args:
     path: the folder.
@@ -109,6 +109,9 @@ def paired_folder(
     for child in sorted(folder.iterdir())
     if child.is_dir() and not child.name.startswith('.')
   ]
+  held = {file.relative_to(folder).parts[0] for file in files}
+  if len(subfolders) > 2:
+    subfolders = [child for child in subfolders if child.name in held]
   beside = any(file.parent == folder for file in files)
   in_two = len(subfolders) == 2 and not beside
   pairs = _partners(*subfolders) if in_two else [(file,) for file in files]

@@ -57,6 +57,19 @@ def test_two_subfolders_are_paired_by_name_whatever_the_ending(tmp_path):
   assert x == [[7, 8, 9], [255, 255, 255]]
 
 
+def test_a_subfolder_without_pictures_beside_the_two_is_passed_over(tmp_path):
+  for name, red in (('A', 1), ('C', 7)):
+    _save(tmp_path / name / '1.png', _plain((red, 2, 3), 8, 4))
+  (tmp_path / 'B' / 'empty').mkdir(parents=True)
+  (tmp_path / 'B' / 'notes.txt').write_text('not a picture')
+  x, y = _colours(data.paired_folder(tmp_path, 4))
+  assert (x, y) == ([[1, 2, 3]], [[7, 2, 3]])
+  (tmp_path / 'C' / '1.png').unlink()
+  (tmp_path / 'B').rename(tmp_path.parent / 'B')
+  with pytest.raises(FileNotFoundError, match=r'no picture under .*C;'):
+    data.paired_folder(tmp_path, 4)
+
+
 def test_two_subfolders_may_be_links_with_hidden_pictures_beside_them(tmp_path):
   for name in 'AB':
     _save(tmp_path / 'there' / name / '1.png', _plain((1, 2, 3)))
