@@ -68,8 +68,18 @@ def add_features(sums: MomentSums, features: Features) -> MomentSums:
 
   Returns:
     New sums, for the next batch or for `moments`.
+
+  Raises:
+    ValueError: the features are no rows of the sums' dimension.
   """
   features = jnp.asarray(features, jnp.float32)
+  dimension = sums.shift.shape[0]
+  # Others would be repeated to fit.
+  if features.ndim != 2 or features.shape[1] != dimension:
+    raise ValueError(
+      f'add_features: needs the shape [n, {dimension}], as of the sums, got '
+      f'{list(features.shape)}.'
+    )
   shift = jnp.where(sums.count == 0, features.mean(0), sums.shift)
   centred = features - shift[None]
   # Without `highest`, GPUs multiply in TF32 and TPUs in bfloat16.

@@ -97,8 +97,8 @@ def label_coverage(
       that the reference lacks.
 
   Raises:
-    ValueError: no labels or one out of range, or a reference of another size or
-      of no frequencies: below 0, not finite, or all 0.
+    ValueError: no labels, one out of range, or no integers [n]; or a reference
+      of another size or of no frequencies: below 0, not finite, or all 0.
 
   References:
     Metz et al., Unrolled GAN, 2016, section 3.3.1
@@ -106,6 +106,11 @@ def label_coverage(
     (https://arxiv.org/abs/1712.04086).
   """
   labels = np.asarray(labels)
+  if labels.ndim != 1 or (labels.size and labels.dtype.kind not in 'biu'):
+    raise ValueError(
+      'label_coverage: needs labels [n] of integers, got '
+      f'{labels.dtype}{list(labels.shape)}.'
+    )
   if labels.size == 0 or labels.min() < 0 or labels.max() >= num_modes:
     found = f'{labels.min()} to {labels.max()}' if labels.size else 'none'
     raise ValueError(

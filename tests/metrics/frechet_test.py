@@ -166,3 +166,10 @@ def test_mistakes_give_no_score(fake, message, monkeypatch):
   monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
   with pytest.raises(ValueError, match=message):
     frechet_distance(features.random()[0], fake)
+
+
+@pytest.mark.parametrize('shape', [(5, 1), (3,), (5, 4)])
+def test_a_stream_takes_rows_of_its_dimension_alone(shape, monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  with pytest.raises(ValueError, match=r'add_features: .*\[n, 3\], .*got \['):
+    add_features(moment_sums(3), np.ones(shape, np.float32))

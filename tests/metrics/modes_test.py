@@ -2,6 +2,7 @@
 
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -65,3 +66,10 @@ def test_mistakes_give_no_score():
       mode_coverage(np.zeros((2, 2)), np.zeros((3, 2)), std, radius)
   with pytest.raises(ValueError, match='samples has 3, centres has 2'):
     mode_coverage(np.zeros((5, 3)), CENTRES, 0.1)
+
+
+@pytest.mark.parametrize('labels', [np.ones(3), np.ones((3, 1), int)])
+def test_labels_are_integers_one_for_each_sample(labels, monkeypatch):
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  with pytest.raises(ValueError, match=r'labels \[n\] of integers, got .*\[3'):
+    label_coverage(labels, 4)
