@@ -54,7 +54,7 @@ def make_gan(config: Config) -> jgan.GAN:
     augment, tracker = ada.adaptive(batch_size=config.batch_size)
     options |= {'augment': augment, 'tracker': tracker}
   elif config.augment:
-    options['augment'] = lambda images, keys, *tracked: policy(images, keys)
+    options['augment'] = policy
   if config.lecam and config.adaptive:
     raise ValueError(
       '--lecam and --adaptive both keep a memory of the logits: give one'

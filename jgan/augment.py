@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from jgan.sharding import Keys
 from jgan.standard import Augment, Tracker
@@ -36,11 +36,12 @@ Transform = Callable[[Image, PRNGKeyArray], Image]
 
 def chain(
   *transforms: Transform,
-) -> Callable[[Float[Array, 'n h w c'], Keys], Float[Array, 'n h w c']]:
+) -> Callable[..., Float[Array, 'n h w c']]:
   """`augment(images, keys)`: the transformations, one after the other.
 
   Transformation number i of an example draws from its key with i folded in. No
-  transformations are the identity.
+  transformations are the identity. What a game tracks for others, such as
+  LeCam's means, is taken as a third argument and not read.
   """
 
   def one(image, key):
@@ -48,7 +49,10 @@ def chain(
       image = transform(image, jax.random.fold_in(key, i))
     return image
 
-  return jax.vmap(one)
+  def augment(images: Array, keys: Keys, tracked: PyTree = None) -> Array:
+    return jax.vmap(one)(images, keys)
+
+  return augment
 
 
 def by_moves(

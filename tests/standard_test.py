@@ -536,6 +536,19 @@ def test_augmentation_and_auxiliary_get_what_was_tracked_before():
   assert output(gan, 'generator', batch(), variables).mutated == {}
 
 
+def test_chained_augmentations_play_beside_a_tracker():
+  chained = jgan.augment.chain(lambda sample, key: sample + 1)
+  gan = game(tracker=counting_tracker(), augment=chained)
+  tracked = counting_tracker().start
+  own = {**VARIABLES['discriminator'], 'tracked': tracked}
+  told = output(
+    gan, 'discriminator', batch(), {**VARIABLES, 'discriminator': own}
+  )
+  assert float(told.metrics['real_logits']) == pytest.approx(
+    float(((X + 1) @ V).mean()), abs=1e-5
+  )
+
+
 def test_what_is_tracked_is_of_the_whole_batch_on_all_devices():
   devices = 4
   single = game(tracker=counting_tracker())
