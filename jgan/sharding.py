@@ -142,11 +142,17 @@ def example_keys(key: PRNGKeyArray, batch: PyTree) -> Shaped[Array, 'n ...']:
   global batch and not on the device that holds it, so that 1 and 8 devices
   give the same run and no device draws another's latents.
 
+  Of a key of jax's 'rbg' or 'unsafe_rbg' they are threefry's: of several of
+  its own, jax draws all by the first.
+
   Args:
     key: the key of this use, as the caller folded it.
     batch: a batch; `batch['index']` (int32 `[n]`) numbers its examples, and
       where there is none they are numbered from 0.
   """
+  if jax.random.key_impl(key) in ('rbg', 'unsafe_rbg'):
+    words = jax.random.key_data(key)[..., :2]
+    key = jax.random.wrap_key_data(words, impl='threefry2x32')
   return jax.vmap(jax.random.fold_in, (None, 0))(
     key, with_index(batch)['index']
   )

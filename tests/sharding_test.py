@@ -39,6 +39,18 @@ def test_keys_depend_on_the_number_and_not_on_the_position():
   np.testing.assert_array_equal(data(here)[[2, 0]], data(there)[[0, 2]])
 
 
+@pytest.mark.parametrize('impl', ['rbg', 'unsafe_rbg'])
+def test_draws_depend_on_the_number_alone_for_keys_of_any_kind(impl):
+  def draw(index):
+    key = jax.random.key(3, impl=impl)
+    keys = sharding.example_keys(key, {'index': jnp.array(index)})
+    return jax.vmap(jax.random.normal)(keys)
+
+  whole = draw([0, 1, 2, 3])
+  assert len(np.unique(whole)) == 4
+  np.testing.assert_array_equal(draw([2, 3]), whole[2:])
+
+
 def test_keys_without_an_index_count_from_zero():
   counted = jgan.example_keys(key(), {'index': jnp.arange(4)})
   np.testing.assert_array_equal(
