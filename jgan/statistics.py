@@ -95,4 +95,4 @@ def _batch_statistics(player, state, batch, key):
 
 def _is_statistic(path) -> bool:
   """Linen calls BatchNorm's 'mean' and 'var'; SpectralNorm's are others."""
-  return path[-1].key in ('mean', 'var')
+  return jax.tree_util.keystr(path[-1:]) in ("['mean']", "['var']")

@@ -662,6 +662,24 @@ def test_init_starts_from_given_variables():
   games.assert_close(state.variables['generator'], given['generator'], 0)
 
 
+def test_standing_statistics_pass_over_those_that_are_no_norms():
+  def loss(variables, batch, key, step):
+    own = variables['a']
+    count, scale = own['batch_stats']['pair']
+    mutated = {'batch_stats': {'pair': (count + 1, scale)}}
+    return jgan.LossOutput(own['params'] ** 2, mutated)
+
+  def begin(key, batch):
+    pair = (jnp.zeros(()), jnp.ones(()))
+    return {'a': {'params': jnp.ones(()), 'batch_stats': {'pair': pair}}}
+
+  player = jgan.Player('a', loss, optax.sgd(0.1))
+  gan = jgan.GAN(begin, (player,), lambda variables, batch, key: variables)
+  state = jgan.init(gan, key(), DATA)
+  got = jgan.standing_statistics(gan, state, [DATA], key())
+  games.assert_close(got, state, 0)
+
+
 def test_errors_say_who_needed_and_got():
   state = start()
   with pytest.raises(ValueError, match=r"'critic'.*players of this GAN"):
