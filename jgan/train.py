@@ -442,7 +442,9 @@ def _optimized(
     error.add_note(
       f'{player.label}: its optimizer is given gradients, its part of the '
       'state, params, and the value of the loss. It must be one that asks for '
-      'no more, and the state one of `jgan.init` with it.'
+      'no more, and the state one of `jgan.init` with it. One that does not '
+      'take the value, as optax.contrib.sam, takes its place as '
+      '`optax.GradientTransformation(*optimizer)`.'
     )
     raise
 

@@ -758,6 +758,20 @@ def test_players_move_every_whole_number_of_steps(every):
   gan = plain()._replace(players=(first, last._replace(every=every)))
   with pytest.raises(ValueError, match=f"'generator' moves.*got {every!r}"):
     jgan.init(gan, key(), games.batch())
+def test_an_optimizer_that_takes_no_value_is_told_how_to():
+  sam = optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.01))
+  player = quadratic(1.0, 'a')._replace(optimizer=sam)
+  state = jgan.init(scalar_game(player), key(), DATA)
+  with pytest.raises(TypeError, match='value') as caught:
+    jgan.update(player, state, DATA, key())
+  way = 'optax.GradientTransformation(*optimizer)'
+  assert any(way in note for note in caught.value.__notes__)
+  player = player._replace(optimizer=optax.GradientTransformation(*sam))
+  for _ in range(2):
+    state, _ = jgan.update(player, state, DATA, key())
+  assert float(state.variables['a']['params']) > 0
+
+
 
 
 @pytest.mark.parametrize('optimizer', [None, optax.adam, 1e-4])
