@@ -3,7 +3,7 @@
 Functions that raise ValueError: who, what was needed, and what came.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -64,6 +64,22 @@ def variables(gan: GAN, given: Any) -> None:
         f"init: gan.init needs to give {player.name!r} variables with 'params',"
         f' got {got}.'
       )
+
+
+def state(who: str, players: Sequence[Player], given: Any) -> None:
+  """Raises ValueError where a state lacks one of the players."""
+  if not hasattr(given, 'variables'):
+    raise ValueError(
+      f'{who}: needs a jgan.TrainState, got a {type(given).__name__}; what was '
+      'saved is restored into the form of a state of `jgan.init`.'
+    )
+  names = {player.name for player in players}
+  if not names <= given.variables.keys() & given.opt_state.keys():
+    raise ValueError(
+      f'{who}: needs a state of {sorted(names)}, got one of '
+      f'{sorted(given.variables)} with optimizer states of '
+      f'{sorted(given.opt_state)}; begin one of this game by `jgan.init`.'
+    )
 
 
 def output(player: Player, returned: Any) -> None:

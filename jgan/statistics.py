@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from jgan import sharding
+from jgan import checks, sharding
 from jgan.gan import GAN, Batch
 from jgan.train import TrainState, averaged_variables
 
@@ -34,7 +34,7 @@ def standing_statistics(
     The state with new running statistics; all else as it was.
 
   Raises:
-    ValueError: if there is no batch.
+    ValueError: if there is no batch, or the state is of another game.
 
   References:
     Brock et al., Large Scale GAN Training, 2018, appendix C.1: standing
@@ -44,6 +44,7 @@ def standing_statistics(
   key = sharding.one_key(key)
   if not batches:
     raise ValueError('standing_statistics: needs one batch or more, got none.')
+  checks.state('standing_statistics', gan.players, state)
   mains = {player.name: player for player in reversed(gan.players)}
   variables = dict(state.variables)
   for name, player in mains.items():

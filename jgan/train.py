@@ -138,7 +138,8 @@ def update(
     together), and the loss's own.
 
   Raises:
-    ValueError: if it is no player that moves; if the loss returns no
+    ValueError: if it is no player that moves, or the state has none of its
+      name; if the loss returns no
       `LossOutput` of a scalar loss and scalar metrics, a metric of a name that
       the step gives, or params, a collection that its player does not have, or
       one of another structure, shape or dtype; or if the player keeps an
@@ -149,6 +150,7 @@ def update(
       'update: needs a jgan.Player, such as gan.players[0], got a '
       f'{type(player).__name__}.'
     )
+  checks.state('update', [player], state)
   batch = sharding.with_index(batch, axis_name)
   key = sharding.one_key(key)
   own = state.variables[player.name]
@@ -244,6 +246,7 @@ def train_step(
     raise ValueError(
       f'train_step: moves needs a tuple of {sorted(labels)}, got {moves!r}.'
     )
+  checks.state('train_step', gan.players, state)
   batch = sharding.with_index(batch, axis_name)
   run_key = jax.random.fold_in(sharding.one_key(key), 1)
   step_key = jax.random.fold_in(run_key, state.step)
@@ -377,7 +380,8 @@ def sample(
     What `gan.sample` makes: for a standard GAN, one array of n samples.
 
   Raises:
-    ValueError: if the batch is empty, or names none of its arrays.
+    ValueError: if the batch is empty, or names none of its arrays, or the
+      state is of another game.
   """
   sharding.check_named(batch)
   if not batch:
@@ -385,11 +389,16 @@ def sample(
       "sample: the batch tells how many, such as {'index': jnp.arange(16)}; "
       'got an empty one.'
     )
+  checks.state('sample', (), state)
   key = jax.random.fold_in(sharding.one_key(key), 2)
   variables = averaged_variables(state)
-  divided = sharding.specs(batch.get('index', key))[:1]
-  results = PartitionSpec(*divided)  # of samples, as of their numbers
-  return sharding.auto_axes(gan.sample, results)(variables, batch, key)
+  numbers = batch.get('index', jax.tree.leaves(batch)[0])
+  results = PartitionSpec(*sharding.specs(numbers)[:1])  # samples lie as these
+  try:
+    return sharding.auto_axes(gan.sample, results)(variables, batch, key)
+  except KeyError:
+    checks.state('sample', gan.players, state)
+    raise
 
 
 def averaged_variables(state: TrainState) -> Mapping[str, Variables]:
@@ -523,7 +532,21 @@ def _replaced(who: str, own: Variables, new: Variables) -> Variables:
         f'{who}: {name}{path} needs {needed.get(path, "nothing")}, '
         f'got {got.get(path, "nothing")}; {len(different)} arrays differ.'
       )
-  return {**own, **new}
+  return {**own, **{name: _in_form(own[name], new[name]) for name in new}}
+
+
+def _in_form(old: PyTree, new: PyTree) -> PyTree:
+  """The arrays of `new` in the containers of `old`, as a `FrozenDict`.
+
+  Else a move would change the state's structure, which no loop may.
+  """
+  arrays = {
+    jax.tree_util.keystr(path): x
+    for path, x in jax.tree_util.tree_leaves_with_path(new)
+  }
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: arrays[jax.tree_util.keystr(path)], old
+  )
 
 
 def _count(batches: Any, count: int | None) -> int:

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import re
+from collections import OrderedDict
 
 import games
 import jax
@@ -11,6 +12,7 @@ import jaxtyping
 import numpy as np
 import optax
 import pytest
+from flax.core import freeze
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -102,6 +104,10 @@ def test_over_explicit_axes_as_over_auto_ones():
   asked = jax.device_put(asked, jgan.sharding.over_examples(mesh))
   parts = jgan.sample(plain(), state, asked, key())
   games.assert_close(parts, samples)
+  assert parts.sharding.shard_shape(parts.shape)[0] == 2
+  latents = {'latent': jnp.ones((8, 5)), 'label': asked['label']}
+  latents = jax.device_put(latents, jgan.sharding.over_examples(mesh))
+  parts = jgan.sample(plain(), state, latents, key())
   assert parts.sharding.shard_shape(parts.shape)[0] == 2
 
 
@@ -656,12 +662,6 @@ def test_standing_statistics_of_norms_at_rest_stay(returned):
   np.testing.assert_allclose(got['used']['mean'], expected, rtol=1e-5)
 
 
-def test_init_starts_from_given_variables():
-  given = {'generator': start().variables['generator']}
-  state = jgan.init(plain(), jax.random.key(7), games.batch(), given)
-  games.assert_close(state.variables['generator'], given['generator'], 0)
-
-
 def test_standing_statistics_pass_over_those_that_are_no_norms():
   def loss(variables, batch, key, step):
     own = variables['a']
@@ -678,6 +678,12 @@ def test_standing_statistics_pass_over_those_that_are_no_norms():
   state = jgan.init(gan, key(), DATA)
   got = jgan.standing_statistics(gan, state, [DATA], key())
   games.assert_close(got, state, 0)
+
+
+def test_init_starts_from_given_variables():
+  given = {'generator': start().variables['generator']}
+  state = jgan.init(plain(), jax.random.key(7), games.batch(), given)
+  games.assert_close(state.variables['generator'], given['generator'], 0)
 
 
 def test_errors_say_who_needed_and_got():
@@ -752,12 +758,6 @@ def test_an_optimizer_that_cannot_move_is_named(first, then):
   assert any(n.startswith('a: its optimizer') for n in caught.value.__notes__)
 
 
-@pytest.mark.parametrize('every', [0, -1, 2.5, np.nan, '2', None])
-def test_players_move_every_whole_number_of_steps(every):
-  first, last = plain().players
-  gan = plain()._replace(players=(first, last._replace(every=every)))
-  with pytest.raises(ValueError, match=f"'generator' moves.*got {every!r}"):
-    jgan.init(gan, key(), games.batch())
 def test_an_optimizer_that_takes_no_value_is_told_how_to():
   sam = optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.01))
   player = quadratic(1.0, 'a')._replace(optimizer=sam)
@@ -772,6 +772,12 @@ def test_an_optimizer_that_takes_no_value_is_told_how_to():
   assert float(state.variables['a']['params']) > 0
 
 
+@pytest.mark.parametrize('every', [0, -1, 2.5, np.nan, '2', None])
+def test_players_move_every_whole_number_of_steps(every):
+  first, last = plain().players
+  gan = plain()._replace(players=(first, last._replace(every=every)))
+  with pytest.raises(ValueError, match=f"'generator' moves.*got {every!r}"):
+    jgan.init(gan, key(), games.batch())
 
 
 @pytest.mark.parametrize('optimizer', [None, optax.adam, 1e-4])
@@ -871,6 +877,59 @@ def test_collections_of_another_form_are_refused(mutated, message):
   state = jgan.init(gan, key(), DATA)
   with pytest.raises(ValueError, match=message):
     jgan.train_step(gan, state, DATA, key())
+
+
+@pytest.mark.parametrize(
+  ('begun', 'returned'), [(freeze, dict), (dict, freeze), (dict, OrderedDict)]
+)
+def test_collections_may_come_in_other_containers(begun, returned):
+  def loss(variables, batch, key, step):
+    own = variables['a']
+    moved = {name: x + i for i, (name, x) in enumerate(own['kept'].items())}
+    moved = dict(sorted(moved.items(), reverse=True))
+    return jgan.LossOutput(own['params'] ** 2, {'kept': returned(moved)})
+
+  def begin(key, batch):
+    kept = {'one': jnp.float32(1), 'two': jnp.float32(2)}
+    return {'a': {'params': jnp.ones(()), 'kept': begun(kept)}}
+
+  player = jgan.Player('a', loss, optax.sgd(0.1), every=2)
+  gan = jgan.GAN(begin, (player,), lambda variables, batch, key: variables)
+  first = jgan.init(gan, key(), DATA)
+  got, _ = jgan.train_steps(
+    gan, first, lambda step: DATA, key(), count=2, unroll=False
+  )
+  assert jax.tree.structure(got) == jax.tree.structure(first)
+  kept = got.variables['a']['kept']
+  assert (float(kept['one']), float(kept['two'])) == (1, 3)
+
+
+def test_frozen_variables_given_to_init_make_the_state_of_others():
+  given = {'generator': freeze(start().variables['generator'])}
+  state = jgan.init(plain(), jax.random.key(7), games.batch(), given)
+  assert jax.tree.structure(state) == jax.tree.structure(start())
+
+
+def test_a_state_of_another_game_is_told(monkeypatch):
+  gan, asked = plain(), {'index': jnp.arange(2), 'label': jnp.arange(2)}
+  variables = {'critic': {}, 'generator': start().variables['generator']}
+  other = start()._replace(variables=variables)
+  message = r"of \['discriminator', 'generator'\], got one of \['critic', 'gen"
+  with pytest.raises(ValueError, match=f'^train_step: needs a state {message}'):
+    jgan.train_step(gan, other, games.batch(), key())
+  with pytest.raises(ValueError, match=f'^standing_statistics: .*{message}'):
+    jgan.standing_statistics(gan, other, [games.batch()], key())
+  with pytest.raises(ValueError, match=r'^update: .*of \[.disc.*jgan\.init'):
+    jgan.update(gan.players[0], other, games.batch(), key())
+  jgan.sample(gan, other, asked, key())  # which reads the generator alone
+  other = other._replace(variables={'critic': {}})
+  with pytest.raises(ValueError, match=r"^sample: .*got one of \['critic'\]"):
+    jgan.sample(gan, other, asked, key())
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+  with pytest.raises(
+    ValueError, match=r'sample: needs a jgan\.TrainState, got'
+  ):
+    jgan.sample(gan, start()._asdict(), asked, key())
 
 
 def one_player(loss) -> jgan.GAN:
