@@ -211,9 +211,10 @@ def test_over_devices_gradients_of_pictures_are_those_of_one(conv, check):
   x, kernel = grouped_operands()
 
   def over_devices(x, kernel):
-    kernel = sharding.varying(kernel, 'batch') if check else kernel
-    of_x, of_kernel = penalty_of(conv)(x, kernel)
-    return of_x, lax.psum(of_kernel, 'batch')
+    own = sharding.varying(kernel, 'batch') if check else kernel
+    of_x, of_kernel = penalty_of(conv)(x, own)
+    # With x alone varying too, as in a generator's move.
+    return of_x, lax.psum(of_kernel, 'batch'), penalty_of(conv)(x, kernel)[0]
 
   mesh = jax.make_mesh(
     (2,), ('batch',), axis_types=(jax.sharding.AxisType.Auto,)
@@ -224,12 +225,12 @@ def test_over_devices_gradients_of_pictures_are_those_of_one(conv, check):
       over_devices,
       mesh=mesh,
       in_specs=(spread, whole),
-      out_specs=(spread, whole),
+      out_specs=(spread, whole, spread),
       check_vma=check,
     )
   )(x, kernel)
   expected = jax.jit(penalty_of(conv))(x, kernel)
-  for one, other in zip(got, expected, strict=True):
+  for one, other in zip(got, (*expected, expected[0]), strict=True):
     scale = jnp.abs(other).max()
     assert_close(one / scale, other / scale, 1e-5)
 

@@ -230,14 +230,25 @@ def test_what_devices_agree_on_has_derivatives(check_vma):
 
 @pytest.mark.parametrize('check_vma', [True, False])
 def test_collection_made_from_the_moving_params_can_be_returned(check_vma):
-  """As an average of params or a path length is, and a spectral norm's u."""
+  """As an average of params or a path length is, and a spectral norm's u.
+
+  Of statistics of the batch floats are averaged, and numbers of batches stay.
+  """
 
   def loss(variables, batch, key, step):
-    w = variables['a']['params']
-    return jgan.LossOutput((w * batch['x']).mean(), {'seen': w**2})
+    w, stats = (variables['a'][name] for name in ('params', 'batch_stats'))
+    stats = {'mean': batch['x'].mean(), 'count': stats['count'] + 1}
+    mutated = {'seen': w**2, 'batch_stats': stats}
+    return jgan.LossOutput((w * batch['x']).mean(), mutated)
 
   player = jgan.Player('a', loss, optax.sgd(1.0))
-  variables = {'a': {'params': jnp.float32(3), 'seen': jnp.float32(0)}}
+  variables = {
+    'a': {
+      'params': jnp.float32(3),
+      'seen': jnp.float32(0),
+      'batch_stats': {'mean': jnp.float32(0), 'count': jnp.int32(4)},
+    }
+  }
   gan = jgan.GAN(lambda key, batch: variables, (player,), str)
   state = jgan.init(gan, key(), BARE)
   step = jax.shard_map(
@@ -249,6 +260,7 @@ def test_collection_made_from_the_moving_params_can_be_returned(check_vma):
   )
   after = jax.jit(step)(state, {'x': jnp.arange(8.0)}, key()).variables['a']
   assert (after['params'], after['seen']) == (3 - 3.5, 9)
+  assert after['batch_stats'] == {'mean': 3.5, 'count': 5}
 
 
 def test_parts_may_be_mapped_in_place_of_devices():

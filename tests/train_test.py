@@ -375,6 +375,8 @@ def test_init_and_first_step_draw_different_randomness():
   with jax.disable_jit():
     jgan.init(gan, key(), games.batch())
   data = jax.random.key_data(seen[0])
+  init_key = jax.random.fold_in(key(), 0)
+  np.testing.assert_array_equal(data, jax.random.key_data(init_key))
   step_key = jax.random.fold_in(jax.random.fold_in(key(), 1), 0)
   assert not np.array_equal(data, jax.random.key_data(step_key))
 
@@ -480,10 +482,12 @@ def test_a_function_of_the_step_goes_on_where_the_state_is():
     jax.debug.callback(lambda step: asked.append(int(step)), step)
     return DATA
 
-  state, _ = jgan.train_steps(gan, state, made, key(), count=3)
-  jax.effects_barrier()
-  assert sorted(asked) == [5, 6, 7]
-  assert int(state.step) == 8
+  for moves in (None, [('a',), ('a',)]):
+    asked.clear()
+    after, _ = jgan.train_steps(gan, state, made, key(), count=4, moves=moves)
+    jax.effects_barrier()
+    assert sorted(asked) == [5, 6, 7, 8]
+    assert int(after.step) == 9
 
 
 def test_train_steps_is_jitted_as_its_docstring_says():
@@ -591,6 +595,11 @@ def test_samples_depend_on_the_key_and_their_number():
   assert images.shape == (3, 8, 8, 1)
   np.testing.assert_allclose(sample([2, 0, 1]), images[jnp.array([2, 0, 1])])
   assert not np.allclose(images[0], images[1])
+  # Its key is neither that of the init nor that of steps.
+  gan = plain()._replace(sample=lambda variables, batch, key: key)
+  got = jgan.sample(gan, start(), {'index': jnp.arange(3)}, key())
+  expected = jax.random.key_data(jax.random.fold_in(key(), 2))
+  np.testing.assert_array_equal(jax.random.key_data(got), expected)
 
 
 def test_latents_of_the_batch_replace_the_draw():

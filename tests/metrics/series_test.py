@@ -43,10 +43,11 @@ def test_what_is_constant_has_no_autocorrelation():
   constant = np.full((3, 7, 1), 1 / 3)
   np.testing.assert_array_equal(metrics.autocorrelation(constant, 2), [[0, 0]])
   alternating = np.tile([0.0, 1.0], 4)[None, :, None]
-  found = metrics.autocorrelation_distance(
-    alternating, np.full((1, 8, 1), 0.2), 1
-  )
-  assert found == pytest.approx(7 / 8)
+  found = [
+    metrics.autocorrelation_distance(alternating, np.full((1, 8, 1), 0.2), lags)
+    for lags in (1, 2)
+  ]
+  assert found == pytest.approx([7 / 8, (7 / 8 + 6 / 8) / 2])
   assert metrics.autocorrelation_distance(alternating, alternating, 3) == 0
 
 
@@ -102,6 +103,17 @@ def test_unequal_numbers_give_nothing_away():
   same = np.full((50, 3, 2), 0.5)
   told = metrics.discriminative_score(same, same[:10], steps=0, seeds=2)
   np.testing.assert_allclose(told, 0, atol=1e-6)
+
+
+def test_the_error_is_absolute_and_of_the_last_number():
+  series = np.asarray(waves(20), np.float32)
+  seen = series[:, :-1, :-1]
+  reader = _Reader(1)  # of half of three numbers, rounded down
+  variables = reader.init(jax.random.fold_in(jax.random.key(3), 0), seen)
+  guess = nn.sigmoid(reader.apply(variables, seen))
+  expected = np.abs(guess - series[:, 1:, -1]).mean()
+  found = metrics.predictive_score(series, series, steps=0, seeds=1, seed=3)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_prediction_is_as_good_as_what_taught_it():
