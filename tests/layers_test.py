@@ -392,6 +392,25 @@ def test_self_attention_is_the_sum_over_all_pixels():
   expected = attended(x, kernels)
   np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
   assert np.abs(expected - x).max() > 1
+  shapes = [kernels[name]['kernel'].shape for name in ('query', 'value')]
+  assert shapes == [(16, 2), (16, 8)]
+
+
+def test_scores_of_self_attention_are_float32():
+  x = np.zeros((1, 2, 4, 16), np.float32)
+  # Queries of 15 and 1 meet a key of 17 and 0 and one of 17 and 1/2: scores of
+  # 255 and 255.5, between which bfloat16 has nothing.
+  x[..., :3] = 15, 1, 17
+  x[:, :, 2:, 3:5] = 0.5, 1
+  layer = layers.SelfAttention(dtype=jnp.bfloat16)
+  params = jax.tree.map(np.zeros_like, made(layer, jnp.asarray(x))['params'])
+  for name, rows in {'query': (0, 1), 'key': (2, 3), 'value': (4,)}.items():
+    params[name]['kernel'][rows, range(len(rows))] = 1
+  params['output']['kernel'][0, 5] = 1
+  y = layer.apply({'params': {**params, 'gamma': jnp.ones(())}}, jnp.asarray(x))
+  # Where there was nothing is now the share of the second key.
+  share = np.asarray(y[..., 5], float)
+  np.testing.assert_allclose(share, 1 / (1 + np.exp(-0.5)), rtol=1e-2)
 
 
 def test_self_attention_starts_as_the_identity():
@@ -524,8 +543,9 @@ def test_dropout_leaves_something(rate):
 
 
 def test_one_hot_labels():
-  got = layers.one_hot(jnp.array([2, 0]), 3)
-  np.testing.assert_array_equal(got, [[0, 0, 1], [1, 0, 0]])
+  got = layers.one_hot(jnp.array([2, 0, 3, -1]), 3)
+  outside = [0, 0, 0]
+  np.testing.assert_array_equal(got, [[0, 0, 1], [1, 0, 0], outside, outside])
   with pytest.raises(ValueError, match=r"num_classes=3 .* needs a 'label'"):
     layers.one_hot(None, 3)
 

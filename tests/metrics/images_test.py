@@ -27,6 +27,7 @@ def test_ms_ssim_agrees_with_pytorch_msssim(channels):
 def test_ms_ssim_of_equal_and_of_plain_pictures():
   a, _ = features.pictures(1)
   np.testing.assert_allclose(ms_ssim(a, a), 1, rtol=1e-5)
+  np.testing.assert_array_equal(ms_ssim(a, -a), 0)  # what is light is dark
   plain = np.ones((1, 161, 177, 1))
   got = ms_ssim(0.2 * plain, 0.7 * plain, value_range=(0.0, 1.0))
   # Only the luminance of the last scale differs.

@@ -1,5 +1,6 @@
 """CTGAN: entries of rows, conditions that are obeyed, and what is private."""
 
+import forwards
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import jgan
 from jgan.models.ctgan import (
   Category,
+  Critic,
+  Generator,
   Number,
   Privacy,
   activated,
@@ -83,6 +86,67 @@ def test_parameter_counts_are_the_papers():
   generator += (seen + 512) * WIDTH + WIDTH
   critic = 10 * (WIDTH + 5) * 256 + 256 + 256 * 256 + 256 + 256
   assert counted == {'generator': generator, 'discriminator': critic}
+
+
+def test_the_generator_by_hand():
+  inputs = forwards.normal(5, 3), forwards.normal(5, 2, seed=2)
+  module = Generator(4, (3, 2))
+  variables = forwards.made(module, *inputs, train=True)
+  params, x = variables['params'], np.concatenate(inputs, -1)
+  for i in range(2):
+    y = forwards.dense(params[f'Dense_{i}'], x)
+    y = forwards.relu(forwards.batch_norm(params[f'BatchNorm_{i}'], y))
+    x = np.concatenate([y, x], -1)
+  x = forwards.dense(params['Dense_2'], x)
+  forwards.assert_computes(module, variables, inputs, x, train=True)
+
+
+def test_the_critic_by_hand_but_for_its_dropout():
+  x = seen = forwards.normal(5, 6)
+  module = Critic((4, 3))
+  variables = forwards.made(module, seen, train=False)
+  for i in range(2):
+    x = forwards.dense(variables['params'][f'Dense_{i}'], x)
+    x = forwards.leaky_relu(x)
+  x = forwards.dense(variables['params']['Dense_2'], x)[:, 0]
+  forwards.assert_computes(module, variables, (seen,), x, train=False)
+
+
+def test_kernels_start_uniform_and_the_smaller_the_more_inputs():
+  seen = jnp.zeros((2, 25))
+  params = Critic((64, 36)).init(jax.random.key(0), seen, train=False)['params']
+  for i, inputs in enumerate((25, 64)):
+    kernel, most = params[f'Dense_{i}']['kernel'], inputs**-0.5
+    assert 0.99 * most < np.abs(kernel).max() <= most
+    assert kernel.std() == pytest.approx(most / np.sqrt(3), rel=0.05)
+
+
+def test_weights_decay_through_adam():
+  params = {'x': jnp.array([2.0, -1.0])}
+  for player in jgan.models.ctgan(COLUMNS, weight_decay=1e-3).players:
+    adam = player.optimizer
+    gradients = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = adam.update(gradients, adam.init(params), params)
+    np.testing.assert_allclose(updates['x'], [-2e-4, 2e-4], rtol=1e-3)
+
+
+@pytest.mark.parametrize('dropout', [0.0, 0.5])
+def test_the_generators_move_drops_other_units(dropout):
+  gan = jgan.models.ctgan(COLUMNS, **SMALL, pack=1, dropout=dropout)
+
+  @jax.jit
+  def told():
+    state = jgan.init(gan, jax.random.key(0), batch())
+    return [
+      player.loss(state.variables, batch(), jax.random.key(1), state.step)
+      for player in gan.players
+    ]
+
+  critic, generator = (dict(output.metrics) for output in told())
+  logits = -float(generator['adversarial'])
+  assert (float(critic['fake_logits']) == pytest.approx(logits, 1e-4)) == (
+    dropout == 0
+  )
 
 
 @pytest.fixture(scope='module')
