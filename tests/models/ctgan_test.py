@@ -149,6 +149,24 @@ def test_the_generators_move_drops_other_units(dropout):
   )
 
 
+def test_the_penalty_drops_the_units_dropped_for_the_reals(monkeypatch):
+  def penalty(critic, real, fake, keys):
+    return critic(real)
+
+  monkeypatch.setattr(jgan.penalties, 'gradient_penalty', penalty)
+  gan = jgan.models.ctgan(COLUMNS, **SMALL, pack=1)
+
+  @jax.jit
+  def told():
+    variables = gan.init(jax.random.key(0), batch())
+    arguments = variables, batch(), jax.random.key(1), jnp.int32(0)
+    return dict(gan.players[0].loss(*arguments).metrics)
+
+  metrics = told()
+  real = 10 * float(metrics['real_logits'])
+  assert float(metrics['penalty']) == pytest.approx(real, rel=1e-4)
+
+
 @pytest.fixture(scope='module')
 def obedient():
   """A generator without layers that copies its condition into the entries."""

@@ -188,6 +188,23 @@ def test_the_latents_of_the_batch_replace_the_draws(state):
   np.testing.assert_allclose(alone[0], one[2], atol=1e-6)
 
 
+def test_drawn_latents_are_uniform_in_every_step():
+  inner = game().players[-1].loss.__self__
+  asked = {'index': jnp.arange(1000)}
+  latents = np.asarray(inner._draw(asked, jax.random.key(0), 3))
+  assert 0 <= latents.min() < 0.01
+  assert 0.99 < latents.max() < 1
+  flat = latents.reshape(1000, 6)
+  covariance = np.cov(flat, rowvar=False)
+  np.testing.assert_allclose(covariance, np.eye(6) / 12, atol=0.01)
+
+
+def test_in_training_samples_are_as_long_as_the_series_of_the_batch(state):
+  longer = {'series': jnp.concatenate([SERIES, SERIES], 1)}
+  losses = jax.eval_shape(told(), state.variables, longer)
+  assert len(losses) == 5
+
+
 def test_losses_are_those_of_the_examples_of_all_devices(state):
   mesh = jgan.sharding.data_mesh(jax.devices()[:2])
   divided = jax.shard_map(
