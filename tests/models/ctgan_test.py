@@ -311,6 +311,27 @@ def test_a_row_moves_the_critic_by_no_more_than_the_clip(private):
   assert min(norms) > 0.1 * CLIP
 
 
+def test_the_private_critic_sees_fakes_that_are_made_one_by_one():
+  privacy = Privacy(CLIP, 1.0)
+  gan = jgan.models.ctgan(
+    COLUMNS, **SMALL, pack=1, dropout=0.0, privacy=privacy
+  )
+  both = batch(2)
+
+  @jax.jit
+  def told():
+    variables = gan.init(jax.random.key(0), both)
+    halves = [jax.tree.map(lambda x, i=i: x[i : i + 1], both) for i in range(2)]
+    losses = [
+      gan.players[0].loss(variables, rows, jax.random.key(1), jnp.int32(0))
+      for rows in (both, *halves)
+    ]
+    return [output.metrics['fake_logits'] for output in losses]
+
+  together, *alone = told()
+  np.testing.assert_allclose(together, np.mean(alone), rtol=1e-4)
+
+
 def test_the_private_generators_move_reads_no_row(private):
   gan, state = private
 

@@ -182,6 +182,24 @@ def test_a_text_alone_teaches_by_its_own_value(state):
   assert float(optax.tree.norm(got)) > 1e-3
 
 
+def test_where_all_texts_are_worth_the_same_there_is_nothing_to_learn(state):
+  alike = jax.tree.map(jnp.zeros_like, state.variables['discriminator'])
+  variables = {**state.variables, 'discriminator': alike}
+  generator = next(p for p in game().players if p.label == 'generator')
+
+  @jax.jit
+  def slope(own):
+    def loss(own):
+      moving = {**variables, 'generator': own}
+      return generator.loss(moving, BATCH, jax.random.key(1), jnp.int32(0)).loss
+
+    return jax.value_and_grad(loss)(own)
+
+  loss, gradient = slope(variables['generator'])
+  assert float(loss) == pytest.approx(-0.5)
+  assert float(optax.tree.norm(gradient)) < 1e-6
+
+
 def test_a_move_over_devices_is_that_of_one(state):
   mesh = jgan.sharding.data_mesh(jax.devices()[:2])
   sgd = optax.sgd(0.1)  # Adam turns rounding into moves
