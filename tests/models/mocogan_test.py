@@ -4,6 +4,7 @@ import functools
 from functools import partial
 
 import flax.linen as nn
+import forwards
 import games
 import jax
 import jax.numpy as jnp
@@ -177,6 +178,29 @@ def test_what_each_player_pays_by_hand(state):
     assert float(told[name].loss) == pytest.approx(expected.mean(), rel=1e-4)
     paid += np.log1p(np.exp(-of_fake)).mean()
   assert float(told['generator'].loss) == pytest.approx(paid, rel=1e-4)
+
+
+@pytest.mark.parametrize('frames', [(), (5,)])
+def test_the_discriminator_by_hand(frames):
+  inputs = forwards.normal(3, *frames, 16, 16, 2), jnp.array([0, 2, 1])
+  module = Discriminator(2, num_classes=3)
+  variables = forwards.made(module, *inputs, train=True)
+  params, x = variables['params'], inputs[0]
+  for i, features in enumerate((2, 4)):
+    if frames:  # halved too, but not at first
+      layer, name = Conv3D(features, (4, 4, 4), (1 + i, 2, 2), i == 0), 'Conv3D'
+    else:
+      layer, name = nn.Conv(features, (4, 4), 2, use_bias=i == 0), 'Conv'
+    x = jnp.asarray(x, jnp.float32)
+    x = np.asarray(layer.apply({'params': params[f'{name}_{i}']}, x))
+    if i:
+      x = forwards.batch_norm(params['BatchNorm_0'], x)
+    x = forwards.leaky_relu(x)
+  x = x.reshape(3, -1)
+  logits = forwards.dense(params['Dense_0'], x)[:, 0]
+  embedding = forwards.dense(params['Dense_1'], np.eye(3)[inputs[1]])
+  logits += (x * embedding).sum(-1)
+  forwards.assert_computes(module, variables, inputs, logits, train=True)
 
 
 def test_order_is_seen_by_the_video_discriminator_alone(state):
