@@ -198,6 +198,22 @@ def test_grey_pictures_take_the_mean_of_the_colours():
     np.testing.assert_allclose(one[..., 0], three.mean(-1), atol=1e-5)
 
 
+def test_the_filter_keeps_the_power_of_a_natural_picture():
+  image = np.random.default_rng(0).normal(size=(8, 8, 1)).astype('float32')
+  draws, gains = ada._Draws(jax.random.key(3), 1.0), np.ones(4)
+  for band in range(4):
+    assert draws.happens(1.0)
+    own = np.ones(4)
+    own[band] = draws.octaves(1.0)
+    # Ten parts in thirteen of the power are in the lowest band.
+    gains *= own / np.sqrt(np.array([10, 1, 1, 1]) @ own**2 / 13)
+  matrix = np.tensordot(gains, ada._bands(8), 1)
+  expected = np.einsum('ai,ijc,bj->abc', matrix, image, matrix)
+  strengths = ada.Strengths(image_filter=1.0)
+  got = ada._filter(jnp.asarray(image), jax.random.key(3), 1.0, strengths)
+  np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_bands_add_up_and_part_the_octaves():
   bands = ada._bands(64)
   np.testing.assert_allclose(bands.sum(0), np.eye(64), atol=1e-12)

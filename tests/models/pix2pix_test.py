@@ -1,6 +1,7 @@
 """pix2pix: its losses by hand, its patches by their size, its noise."""
 
 import itertools
+import sys
 from functools import partial
 
 import forwards
@@ -11,7 +12,7 @@ import optax
 import pytest
 
 import jgan
-from jgan.models.pix2pix import PatchDiscriminator, UNet
+from jgan.models.pix2pix import PatchDiscriminator, UNet, _dropped
 
 KEY = jax.random.key(1)
 
@@ -265,3 +266,42 @@ def test_the_discriminator_by_hand(batch_norm):
     x = forwards.leaky_relu(x)
   logits = forwards.conv(params['Conv_3'], x, 1, (1, 1))[..., 0]
   forwards.assert_computes(module, variables, (image,), logits, train=True)
+
+
+def test_dropout_scales_what_it_keeps_of_each_example():
+  ones = jnp.ones((2, 40, 40, 2))
+  keys = jax.random.split(jax.random.key(0))
+  y = np.asarray(_dropped(ones, keys, 0.2))
+  np.testing.assert_allclose(np.unique(y), [0, 1.25])
+  np.testing.assert_allclose(y.mean((1, 2, 3)), 1, atol=0.05)
+  assert (y[0] != y[1]).any()
+
+
+def test_three_levels_on_the_way_up_have_dropout(monkeypatch):
+  seen = []
+
+  def record(x, keys, rate):
+    seen.append((x.shape[1], rate))
+    return x
+
+  monkeypatch.setattr(sys.modules[UNet.__module__], '_dropped', record)
+  init = partial(UNet(1, 5, width=1, dropout=0.3).init, train=True)
+  keys = jax.random.split(jax.random.key(0), 1)
+  jax.eval_shape(init, jax.random.key(1), jnp.zeros((1, 32, 32, 1)), keys)
+  assert seen == [(2, 0.3), (4, 0.3), (8, 0.3)]
+
+
+def test_statistics_are_those_of_reals_and_of_fakes_in_equal_parts():
+  inner = game().players[0].loss.__self__
+  fake = 1 - BATCH['y']
+
+  @jax.jit
+  def told(y, fake):
+    variables = inner.init(jax.random.key(0), BATCH)
+    return inner._judge(variables, {**BATCH, 'y': y}, fake)[2]['batch_stats']
+
+  one, other = told(BATCH['y'], fake), told(fake, BATCH['y'])
+  alike = told(fake, fake)
+  for a, b, c in zip(*map(jax.tree.leaves, (one, other, alike)), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert np.abs(a - c).max() > 1e-6

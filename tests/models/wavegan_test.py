@@ -160,6 +160,15 @@ def test_missing_labels_and_another_length_are_told():
     jgan.init(wavegan(128, **small), key(0), batch)
 
 
+def test_latents_are_uniform():
+  latent = np.asarray(
+    wavegan(64, latent_dim=1000).sample.__self__.latent(key(0))
+  )
+  assert -1 <= latent.min() < -0.99
+  assert 0.99 < latent.max() < 1
+  assert latent.std() == pytest.approx(1 / np.sqrt(3), rel=0.05)
+
+
 def test_the_penalty_is_ten_times_as_heavy():
   batch = {'sound': jnp.tanh(jax.random.normal(key(1), (4, 64, 1)))}
   game = wavegan(64, generator_width=2, critic_width=2, latent_dim=2)
