@@ -60,6 +60,8 @@ class Numbers(NamedTuple):
   def to_csv(self, series: np.ndarray) -> bytes:
     """Series in [0, 1] as a CSV file in the file's units, written as it is.
 
+    Each column has at most as many decimals as in the file.
+
     Args:
       series: `[t, columns]`; or several, `[n, t, columns]`, which come one
         after the other, each row after the number of its series.
@@ -69,9 +71,8 @@ class Numbers(NamedTuple):
     several = series.ndim == 3
     if self.header:
       writer.writerow(['series'] * several + list(self.names))
-    for number, one in enumerate(
-      self._shortest(series if several else series[None])
-    ):
+    numbers = self._rounded(series if several else series[None])
+    for number, one in enumerate(numbers):
       for row in one.tolist():
         writer.writerow([number] * several + [self._text(x) for x in row])
     return text.getvalue().encode('utf-8')
@@ -79,6 +80,16 @@ class Numbers(NamedTuple):
   def _text(self, x: float) -> str:
     text = f'{x:.15g}'
     return text.replace('.', ',') if self.comma else text
+
+  def _rounded(self, series: np.ndarray) -> np.ndarray:
+    """Numbers with no more decimals than those of their column."""
+    numbers = self._shortest(series)
+    for i, column in enumerate(self.values.T):
+      places = range(16)
+      fits = [n for n in places if (np.round(column, n) == column).all()]
+      if fits:
+        numbers[..., i] = np.round(numbers[..., i], fits[0])
+    return numbers
 
   def _shortest(self, series: np.ndarray) -> np.ndarray:
     """Of the numbers that `to_unit` brings to `series`, those of fewest digits.

@@ -88,6 +88,15 @@ def test_samples_as_csv(tmp_path):
   )
 
 
+def test_samples_have_the_decimals_of_the_data(tmp_path):
+  content = 'shares,price,tiny\n7,1.25,1e-20\n1000,2.5,2e-20\n'
+  table = data.read_numbers(written(tmp_path, content))
+  (made,) = table.to_csv(np.full((1, 3), 0.3, np.float32)).splitlines()[1:]
+  shares, price, tiny = made.decode().split(',')
+  assert (shares, price) == ('305', '1.62')  # of 304.9 and 1.625
+  assert float(tiny) == pytest.approx(1.3e-20)
+
+
 def test_samples_have_the_delimiter_of_the_data(tmp_path):
   for between in (';', '\t', '|'):
     content = 'a,b\n1,2\n3,4\n'.replace(',', between)
