@@ -139,11 +139,10 @@ def update(
 
   Raises:
     ValueError: if it is no player that moves, or the state has none of its
-      name; if the loss returns no
-      `LossOutput` of a scalar loss and scalar metrics, a metric of a name that
-      the step gives, or params, a collection that its player does not have, or
-      one of another structure, shape or dtype; or if the player keeps an
-      average and the state has none.
+      name; if the loss returns no `LossOutput` of a scalar loss and scalar
+      metrics, a metric of a name that the step gives, or params, a collection
+      that its player does not have, or one of another structure, shape or
+      dtype; or if the player keeps an average and the state has none.
   """
   if not isinstance(player, Player):
     raise ValueError(
