@@ -406,13 +406,14 @@ SLOW = (
 )
 
 
-@pytest.fixture(
-  scope='module',
-  params=[
+def marked(names):
+  return [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
-    for name in ROWS
-  ],
-)
+    for name in names
+  ]
+
+
+@pytest.fixture(scope='module', params=marked(ROWS))
 def trained(request):
   row = ROWS[request.param]
   gan, traces = row.make(), []
@@ -569,10 +570,8 @@ NORMAL_02 = (
 )
 
 
-def test_kernels_start_as_the_papers_say(request, trained):
-  name = request.node.callspec.params['trained']
-  if name not in NORMAL_02:
-    pytest.skip('starts otherwise')
+@pytest.mark.parametrize('trained', marked(NORMAL_02), indirect=True)
+def test_kernels_start_as_the_papers_say(trained):
   for player, own in trained.start.variables.items():
     by_name = {'kernel': [], 'scale': []}
     for path, x in jax.tree_util.tree_leaves_with_path(own['params']):
