@@ -161,9 +161,14 @@ def update(
     variables, batch = jax.tree.map(lambda x: x, (variables, batch))
     output = player.loss(variables, batch, key, state.step)
     checks.output(player, output)
+    if axis_name is None:
+      return output.loss, output
     # Of each device its own, also where a loss is the same on all: else
-    # shard_map would take it for one, and its slope would be divided twice.
-    return sharding.varying(output.loss, axis_name), output
+    # shard_map would take it for one, and its slope would be divided twice. By
+    # a product, since jax 0.7 sums slopes through `varying` also where a
+    # shard_map does not check replication.
+    one = sharding.varying(jnp.ones_like(output.loss), axis_name)
+    return output.loss * one, output
 
   params = own['params']
   (_, output), grads = player.gradient(
