@@ -1,4 +1,4 @@
-"""A user's mistakes: told in a line and an exit status, without a traceback."""
+"""What a user is told: mistakes in a line and an exit status, no traceback."""
 
 import contextlib
 import errno
@@ -8,6 +8,12 @@ from collections.abc import Iterator
 
 class UserError(Exception):
   """What the user asked for cannot be done; the message says what can."""
+
+
+def counted(count: int, noun: str) -> str:
+  """`1 step`, `3,000 steps`, `2 classes`: the noun as its number has it."""
+  plural = 'es' if noun.endswith('s') else 's'
+  return f'{count:,} {noun}{plural * (count != 1)}'
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

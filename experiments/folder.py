@@ -13,6 +13,7 @@ import tyro
 
 import jgan
 from experiments import data, dcgan, own_data, windows
+from experiments.errors import counted
 from jgan import augment as augments
 
 
@@ -52,7 +53,7 @@ def make_data(config: Config) -> data.Source:
   if config.num_classes not in (0, count):
     raise ValueError(
       f'--num-classes={config.num_classes}, but {config.path} has '
-      f'{count} subfolder{"s" * (count != 1)} of pictures{": " * bool(names)}'
+      f'{counted(count, "subfolder")} of pictures{": " * bool(names)}'
       f'{", ".join(names)}'
     )
   source = windows.applied(

@@ -25,7 +25,7 @@ import jgan
 from experiments import config as configs
 from experiments import data, modality, sampler
 from experiments.checkpoints import Checkpoints
-from experiments.errors import UserError, building, reported
+from experiments.errors import UserError, building, counted, reported
 from experiments.files import read_batch, write_bytes
 from experiments.modality import Modality
 from experiments.sampler import Sampler
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = workdir / 'samples' / f'seed{arguments.seed}.png'
     path = Path(os.path.expanduser(arguments.grid or path))
     modality.save(path, kind.samples(made, asked))
-    print(f'{count} sample{"s" * (count != 1)} on a grid: {path}')
+    print(f'{counted(count, "sample")} on a grid: {path}')
     if arguments.npz:
       labels = {k: asked[k] for k in ('label',) if k in asked}
       _save_npz(arguments.npz, kind.arrays(made) | labels)

@@ -26,6 +26,7 @@ from scipy.special import stdtrit
 
 import jgan
 from experiments import data, own_data, plots
+from experiments.errors import counted
 from experiments.modality import Modality, Shown
 from experiments.sampler import Sampler
 from experiments.scoring import Report, Score
@@ -144,7 +145,7 @@ def windows(config: Data, label: data.Label | None = None) -> data.Windows:
   rows = len(table.values)
   if rows < max(config.window, 2):
     raise ValueError(
-      f'{config.path} has {rows} row{"s" * (rows != 1)} of numbers, too few '
+      f'{config.path} has {counted(rows, "row")} of numbers, too few '
       f'for --window={config.window}'
     )
   return data.Windows(table.to_unit(table.values), config.window, label)

@@ -20,6 +20,7 @@ import numpy as np
 
 import jgan
 from experiments import data, own_data, sound, wavegan
+from experiments.errors import counted
 from experiments.modality import Modality
 from experiments.sampler import Sampler
 from experiments.scoring import Report
@@ -59,7 +60,7 @@ def make_data(config: Config) -> data.Source:
   if config.num_classes not in (0, count):
     raise ValueError(
       f'--num-classes={config.num_classes}, but {config.path} has '
-      f'{count} class{"es" * (count != 1)} of sounds{": " * bool(names)}'
+      f'{counted(count, "class")} of sounds{": " * bool(names)}'
       f'{", ".join(names)}'
     )
   return source

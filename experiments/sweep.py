@@ -45,7 +45,7 @@ from experiments import (
 from experiments import config as configs
 from experiments.checkpoints import Checkpoints
 from experiments.ensemble import Program
-from experiments.errors import UserError, building, reported
+from experiments.errors import UserError, building, counted, reported
 from experiments.feed import same
 from experiments.files import alone, write_batch, write_json, write_text
 from experiments.lockstep import Member
@@ -177,8 +177,7 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
     if playing:
       steps = next(iter(playing.values())).run.config.steps
       print(
-        f'{len(playing)} member{"s" * (len(playing) != 1)} to step {steps:,}, '
-        f'{program.about}',
+        f'{counted(len(playing), "member")} to step {steps:,}, {program.about}',
         flush=True,
       )
       states |= lockstep.play(playing, states, program, stopped)

@@ -83,7 +83,7 @@ from experiments.dispatch import (
   step_programs,
   told_by,
 )
-from experiments.errors import building, reported
+from experiments.errors import building, counted, reported
 from experiments.feed import feed, put
 from experiments.files import alone, write_batch
 from experiments.logs import Log, Progress, Stopwatch, write_metrics
@@ -283,8 +283,8 @@ def describe(
   )
   epochs = config.steps * config.batch_size / len(task.source)
   print(
-    f'{run.name}: {config.steps:,} step{"s" * (config.steps != 1)} of '
-    f'{config.batch_size} example{"s" * (config.batch_size != 1)}, '
+    f'{run.name}: {counted(config.steps, "step")} of '
+    f'{counted(config.batch_size, "example")}, '
     f'{epochs:.4g} epochs of {len(task.source):,}'
   )
   for player in players:

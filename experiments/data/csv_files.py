@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.errors import counted
+
 _DELIMITERS = (',', ';', '\t', '|')
 _SNIFFED = 1 << 16  # characters that tell the delimiter
 _TOLD = re.compile(r'("?)sep=([,;\t|])\1(?=[\r\n])')  # to a spreadsheet
@@ -221,8 +223,8 @@ def _rows(path, text, delimiter):
       width = width or len(row)
       if len(row) != width:
         raise ValueError(
-          f'{path}: line {reader.line_num} has {len(row)} '
-          f'cell{"s" * (len(row) != 1)}, and the first line {width}; all rows '
+          f'{path}: line {reader.line_num} has '
+          f'{counted(len(row), "cell")}, and the first line {width}; all rows '
           f'need as many{comment}'
         )
       comment *= row[0].startswith('#')  # it was a line of names

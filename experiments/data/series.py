@@ -85,10 +85,10 @@ class Numbers(NamedTuple):
     """Numbers with no more decimals than those of their column."""
     numbers = self._shortest(series)
     for i, column in enumerate(self.values.T):
-      places = range(16)
-      fits = [n for n in places if (np.round(column, n) == column).all()]
-      if fits:
-        numbers[..., i] = np.round(numbers[..., i], fits[0])
+      for places in range(16):
+        if (np.round(column, places) == column).all():
+          numbers[..., i] = np.round(numbers[..., i], places)
+          break
     return numbers
 
   def _shortest(self, series: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.errors import counted
+
 UNKNOWN = '\N{REPLACEMENT CHARACTER}'
 _END = 0  # the token that says that a text has ended, and fills it up
 _HELD_OUT = 10  # one text in so many
@@ -87,9 +89,8 @@ def read_texts(
   count = len(different)
   if count < _HELD_OUT:
     raise ValueError(
-      f'text: {path} has {count} different text{"s" * (count != 1)} of at most '
-      f'{length} token{"s" * (length != 1)}; needs {_HELD_OUT} or more, a line '
-      'each.'
+      f'text: {path} has {counted(count, "different text")} of at most '
+      f'{counted(length, "token")}; needs {_HELD_OUT} or more, a line each.'
     )
   order = np.random.default_rng(0).permutation(len(different))
   held_out = {different[i] for i in order[: len(different) // _HELD_OUT]}

@@ -602,47 +602,43 @@ def test_a_file_that_is_not_there_is_left_to_its_reader(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('flag', 'told'),
-  [
-    ('--width=0', '--width must be 1 or more, got 0'),
-    ('--latent-dim=0', '--latent-dim must be 1 or more, got 0'),
-    ('--num-classes=-1', '--num-classes must be 0 or more, got -1'),
-    (f'--seed={2**31}', f'--seed must be from 0 to {2**31 - 1}, got {2**31}'),
-    ('--seed=-1', f'--seed must be from 0 to {2**31 - 1}, got -1'),
-    ('--learning-rate=-1', '--learning-rate must be 0 or more, got -1.0'),
-    ('--learning-rate=nan', '--learning-rate must be 0 or more, got nan'),
-    ('--learning-rate=inf', '--learning-rate must be 0 or more, got inf'),
-    ('--ema-decay=1.5', '--ema-decay must be from 0 to 1, got 1.5'),
-  ],
-)
-def test_numbers_of_an_experiment_are_in_range(flag, told):
-  argv = ['digits', '--workdir=run', flag]
-  assert refusal(config.parse, argv, train.EXPERIMENTS, 'digits') == told
-
-
-@pytest.mark.parametrize(
-  ('flag', 'told'),
-  [
-    ('--dp-clip=0', '--dp-clip must be above 0, got 0.0'),
-    ('--delta=0', '--delta must be above 0 and below 1, got 0.0'),
-    ('--delta=1', '--delta must be above 0 and below 1, got 1.0'),
-    ('--dp-noise=-1', '--dp-noise must be 0 or more, got -1.0'),
-  ],
-)
-def test_numbers_of_privacy_are_in_range(flag, told):
-  argv = ['table', '--workdir=run', flag]
-  assert refusal(config.parse, argv, train.EXPERIMENTS, 'digits') == told
-
-
-@pytest.mark.parametrize(
   ('name', 'flag', 'told'),
   [
+    ('digits', '--width=0', '--width must be 1 or more, got 0'),
+    ('digits', '--latent-dim=0', '--latent-dim must be 1 or more, got 0'),
+    ('digits', '--num-classes=-1', '--num-classes must be 0 or more, got -1'),
+    (
+      'digits',
+      f'--seed={2**31}',
+      f'--seed must be from 0 to {2**31 - 1}, got {2**31}',
+    ),
+    ('digits', '--seed=-1', f'--seed must be from 0 to {2**31 - 1}, got -1'),
+    (
+      'digits',
+      '--learning-rate=-1',
+      '--learning-rate must be 0 or more, got -1.0',
+    ),
+    (
+      'digits',
+      '--learning-rate=nan',
+      '--learning-rate must be 0 or more, got nan',
+    ),
+    (
+      'digits',
+      '--learning-rate=inf',
+      '--learning-rate must be 0 or more, got inf',
+    ),
+    ('digits', '--ema-decay=1.5', '--ema-decay must be from 0 to 1, got 1.5'),
+    ('table', '--dp-clip=0', '--dp-clip must be above 0, got 0.0'),
+    ('table', '--delta=0', '--delta must be above 0 and below 1, got 0.0'),
+    ('table', '--delta=1', '--delta must be above 0 and below 1, got 1.0'),
+    ('table', '--dp-noise=-1', '--dp-noise must be 0 or more, got -1.0'),
     ('mnist-mlp', '--dropout=50', '--dropout must be from 0 to 1, got 50.0'),
     ('digits-stylegan2', '--mix=1.5', '--mix must be from 0 to 1, got 1.5'),
     ('stacked-mnist', '--b1=1.5', '--b1 must be from 0 to below 1, got 1.5'),
     ('stacked-mnist', '--b2=1', '--b2 must be from 0 to below 1, got 1.0'),
   ],
 )
-def test_shares_are_in_range(name, flag, told):
+def test_numbers_of_an_experiment_are_in_range(name, flag, told):
   argv = [name, '--workdir=run', flag]
   assert refusal(config.parse, argv, train.EXPERIMENTS, 'digits') == told
