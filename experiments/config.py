@@ -349,10 +349,10 @@ def check_resume(run: Run) -> None:
 
 
 def writable(workdir: Path) -> None:
-  """Makes the workdir. UserError: it cannot be made, or not written to.
+  """Makes the workdir.
 
-  Nor if what is no folder has the name of one of a run's, or a folder that of a
-  file.
+  UserError: it cannot be made, or not written to; or what is no folder has the
+  name of one of a run's in it, or a folder that of a file.
   """
   try:
     workdir.mkdir(parents=True, exist_ok=True)
