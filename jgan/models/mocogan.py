@@ -44,6 +44,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jgan import gradients, initializers, latents, losses, sharding
+from jgan.convolutions import conv2d
 from jgan.gan import GAN, Batch, LossOutput, Player, Variables
 from jgan.layers import BatchNorm, one_hot
 from jgan.models.dcgan import Generator as ImageGenerator
@@ -118,19 +119,17 @@ class Conv3D(nn.Module):
     # [t, h, w, c, d] to [h, w, t c, d]
     kernel = jnp.moveaxis(kernel, 0, 2)
     kernel = kernel.reshape(*kernel.shape[:2], taps * channels, self.features)
-    y = lax.conv_general_dilated(
-      x.reshape(n * frames, height, width, taps * channels),
-      kernel,
-      strides,
-      'SAME',
-      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    )
+    x = x.reshape(n * frames, height, width, taps * channels)
+    y = conv2d(x, kernel, strides)
     if self.use_bias:
       bias = self.param(
         'bias', nn.initializers.zeros, (self.features,), jnp.float32
       )
       y += lax.broadcast_in_dim(bias.astype(dtype), y.shape, (3,))
     return y.reshape(n, frames, *y.shape[1:])
+
+
+_Conv = functools.partial(nn.Conv, conv_general_dilated=conv2d)
 
 
 class Generator(nn.Module):
@@ -229,7 +228,7 @@ class Discriminator(nn.Module):
     return logits.astype(jnp.float32)
 
   def _conv(self, features, layer, over_time):
-    kind, frames, stride = nn.Conv, (), ()
+    kind, frames, stride = _Conv, (), ()
     if over_time:
       kind, frames, stride = Conv3D, (4,), (2 if layer else 1,)
     return kind(
