@@ -21,7 +21,7 @@ import numpy as np
 import tyro
 
 from experiments import config as configs
-from experiments import data, own_data, pictures, runtime, sample, train
+from experiments import data, kept, own_data, pictures, runtime, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.extractors import Extractor
 from experiments.files import write_json
@@ -108,7 +108,7 @@ def evaluate(arguments: Arguments) -> dict[str, Any]:
   run = experiment = None
   if arguments.workdir:
     workdir = Path(arguments.workdir).expanduser()
-    run = configs.load(workdir, train.EXPERIMENTS)
+    run = kept.load(workdir, train.EXPERIMENTS)
     experiment = train.EXPERIMENTS[run.name]
   output = Path(arguments.output or arguments.workdir or '.').expanduser()
   if hasattr(experiment, 'score'):
@@ -245,7 +245,7 @@ def unseen(
   """The held-out pictures; a folder as the run reads its own, if it has one."""
   path = Path(arguments.held_out).expanduser()
   own = run is not None and isinstance(run.config, own_data.OfFolders)
-  if not own or not path.is_dir() or (path / configs.FILE).is_file():
+  if not own or not path.is_dir() or (path / kept.FILE).is_file():
     return load(arguments.held_out, arguments, sides)
   config = dataclasses.replace(run.config, path=str(path), contents='')
   source = train.EXPERIMENTS[run.name].make_data(config)
@@ -262,7 +262,7 @@ def load(
   a folder, where they differ in size, are cropped and resized to them.
   """
   path = Path(name).expanduser()
-  if (path / configs.FILE).is_file():
+  if (path / kept.FILE).is_file():
     generate = sample.load(path, arguments.best)
     samples = Samples(generate, arguments.count, arguments.seed)
     return Pictures(told(name, generate), samples)

@@ -39,7 +39,7 @@ from jaxtyping import PyTree
 
 import jgan
 from experiments import config as configs
-from experiments import data, sample
+from experiments import data, kept, sample
 from experiments.errors import UserError, building, reported
 from experiments.files import read_batch, write_bytes, write_json
 from experiments.sampler import Sampler
@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       '"jgan[export]"'
     )
   workdir = Path(os.path.expanduser(arguments.workdir))
-  run = configs.load(workdir, EXPERIMENTS)
+  run = kept.load(workdir, EXPERIMENTS)
   path = Path(os.path.expanduser(arguments.output or workdir / 'generator.bin'))
   description = path.with_suffix('.json')
   if path == description:

@@ -25,7 +25,7 @@ import numpy as np
 import tyro
 
 from experiments import config as configs
-from experiments import data, evaluate, pages, runtime, sample, train
+from experiments import data, evaluate, kept, pages, runtime, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.sampler import Sampler
 
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def row(workdir: Path, asked: Arguments) -> Row:
   """A run's scores, as far as there are any, and what its logits say."""
   workdir = workdir.expanduser()
-  run = configs.load(workdir, train.EXPERIMENTS)
+  run = kept.load(workdir, train.EXPERIMENTS)
   known = train.EXPERIMENTS[run.name].make_data(run.config)
   side = known[np.arange(1)]['image'].shape[1]
   place = evaluate.Arguments(data_dir=asked.data_dir)

@@ -23,7 +23,7 @@ import tyro
 
 import jgan
 from experiments import config as configs
-from experiments import data, modality, sampler
+from experiments import data, kept, modality, sampler
 from experiments.checkpoints import Checkpoints
 from experiments.errors import UserError, building, counted, reported
 from experiments.files import read_batch, write_bytes
@@ -77,7 +77,7 @@ def load(workdir: str | os.PathLike, best: bool = False) -> Sampler:
     UserError: there is no run, or no good checkpoint.
   """
   workdir = Path(os.path.expanduser(workdir))
-  return _loaded(configs.load(workdir, EXPERIMENTS), best)[0]
+  return _loaded(kept.load(workdir, EXPERIMENTS), best)[0]
 
 
 def _loaded(run: configs.Run, best: bool) -> tuple[Sampler, Modality]:
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Arguments, args=argv, prog='python -m experiments.sample'
   )
   workdir = Path(os.path.expanduser(arguments.workdir))
-  run = configs.load(workdir, EXPERIMENTS)
+  run = kept.load(workdir, EXPERIMENTS)
   generate, kind = _loaded(run, arguments.best)
   with building():
     configs.check_seed(arguments.seed)

@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 from experiments import config as configs
-from experiments import pictures, runtime, sample, train
+from experiments import kept, pictures, runtime, sample, train
 from experiments.errors import UserError, building, reported
 from experiments.files import read_batch
 from experiments.sampler import Sampler
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   if min(asked.rows, asked.columns) < 1:
     raise UserError('--rows and --columns must be 1 or more')
   workdir = Path(os.path.expanduser(asked.workdir))
-  run = configs.load(workdir, train.EXPERIMENTS)
+  run = kept.load(workdir, train.EXPERIMENTS)
   if not hasattr(run.config, 'truncation'):
     raise UserError(f'{workdir} is a run of {run.name}, which has no styles')
   output = Path(os.path.expanduser(asked.output or workdir))

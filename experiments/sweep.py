@@ -33,8 +33,10 @@ import tyro
 
 from experiments import (
   best,
+  command_line,
   dispatch,
   ensemble,
+  kept,
   lockstep,
   processes,
   runtime,
@@ -90,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def parse(argv: Sequence[str]) -> Sweep:
-  """Reads a command line. Raises as `configs.parse` does."""
+  """Reads a command line. Raises as `command_line.parse` does."""
   program = 'python -m experiments.sweep'
   asked, rest = tyro.cli(
     Arguments, args=argv, prog=program, add_help=False, return_unknown_args=True
@@ -98,7 +100,7 @@ def parse(argv: Sequence[str]) -> Sweep:
   if {'-h', '--help'} & set(rest):
     print(__doc__)
   read = functools.partial(
-    configs.parse,
+    command_line.parse,
     experiments=train.EXPERIMENTS,
     default=train.DEFAULT,
     program=program,
@@ -155,7 +157,7 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
     SystemExit: after SIGTERM or Ctrl-C, when all is saved.
   """
   for run in asked.runs.values():
-    configs.check_resume(run)
+    kept.check_resume(run)
   with contextlib.ExitStack() as stack:
     stopped = stack.enter_context(stop_signals())
     members = opened(asked, stack)
@@ -168,10 +170,10 @@ def sweep(asked: Sweep, mapped: bool | None = None) -> None:
     }
     program = playing and program_of(asked, playing, mapped)
     for folder in (asked.workdir, *(x.workdir for x in asked.runs.values())):
-      configs.writable(folder)
+      kept.writable(folder)
     stack.enter_context(alone(asked.workdir))
     for member in members.values():
-      configs.save(member.run)
+      kept.save(member.run)
       stack.enter_context(alone(member.run.workdir))
       write_batch(member.run.workdir, member.task.form)
     if playing:

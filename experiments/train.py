@@ -39,11 +39,13 @@ from experiments import (
   cifar10_stylegan2,
   cifar10_wgan_gp,
   clips,
+  command_line,
   data,
   digits,
   digits_and_speech,
   digits_stylegan2,
   folder,
+  kept,
   mnist_cgan,
   mnist_cyclegan,
   mnist_dcgan,
@@ -141,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   """The command; `argv` in place of the words of the command line."""
   argv = sys.argv[1:] if argv is None else argv
   runtime.prepare()
-  parse = functools.partial(configs.parse, argv, EXPERIMENTS, DEFAULT)
+  parse = functools.partial(command_line.parse, argv, EXPERIMENTS, DEFAULT)
   if '--distributed' not in argv or {'-h', '--help', '--list'} & {*argv}:
     train(parse())
     return
@@ -167,22 +169,22 @@ def train(run: configs.Run) -> jgan.TrainState:
   """
   config = run.config
   with processes.failing_together():
-    configs.check_resume(run)
+    kept.check_resume(run)
     task = build(run, EXPERIMENTS[run.name])
-  processes.check_alike(configs.same_everywhere(run))
-  processes.check_first_has_run(run.workdir / configs.FILE)
+  processes.check_alike(kept.same_everywhere(run))
+  processes.check_first_has_run(run.workdir / kept.FILE)
   with contextlib.ExitStack() as stack:
     workdir = stack.enter_context(processes.own_workdir(run.workdir))
     run = run._replace(workdir=workdir)
     with processes.failing_together():
-      configs.writable(workdir)
+      kept.writable(workdir)
       stack.enter_context(alone(workdir))
     stopped = stack.enter_context(processes.stop_signals())
     checkpoints = stack.enter_context(
       Checkpoints(workdir / 'checkpoints', config.keep)
     )
     start, state = restored_or_new(task, checkpoints)
-    configs.save(run)
+    kept.save(run)
     write_batch(workdir, task.form)
     if start >= config.steps:
       print(

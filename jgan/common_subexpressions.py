@@ -37,12 +37,13 @@ def eliminate(function: F) -> F:
 
   Operations are equal where they do the same to the same values. Jitted
   functions are looked into, but those with shardings of their own, and so are
-  loops and branches, each by itself. What `jax.checkpoint` computes again stays
-  apart from what it is computed again from. Derivatives are those of the
-  function as it was, but in reverse mode alone where it calls a function of
-  `jax.custom_vjp`. The whole is the function as it was where it has effects
-  (prints, callbacks, references), under `jax.disable_jit()`, and with
-  `jax_debug_nans` or `jax_debug_infs`, which then tell where.
+  loops and branches, each by itself; these are equal where all within is. What
+  `jax.checkpoint` computes again stays apart from what it is computed again
+  from. Derivatives are those of the function as it was, but in reverse mode
+  alone where it calls a function of `jax.custom_vjp`. The whole is the function
+  as it was where it has effects (prints, callbacks, references), under
+  `jax.disable_jit()`, and with `jax_debug_nans` or `jax_debug_infs`, which then
+  tell where.
 
   Args:
     function: a pure function of trees of arrays to a tree of arrays.
@@ -147,14 +148,11 @@ def _merged(program: core.ClosedJaxpr) -> core.ClosedJaxpr:
     """What an equation makes of these inputs, computed before or now."""
     if (called := _called(equation)) is not None:
       return played(called, inputs)
-    what = _operation(equation, inputs)
+    equation = equation.replace(invars=inputs, params=_merged_inside(equation))
+    what = _operation(equation, lambda x: x)
     if what not in made:
       made[what] = [core.Var(x.aval) for x in equation.outvars]
-      equations.append(
-        equation.replace(
-          invars=inputs, outvars=made[what], params=_merged_inside(equation)
-        )
-      )
+      equations.append(equation.replace(outvars=made[what]))
     return made[what]
 
   outputs = played(program, program.jaxpr.invars)
@@ -181,17 +179,49 @@ def _called(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
   return params['jaxpr']
 
 
-def _operation(equation: core.JaxprEqn, inputs: Sequence) -> Hashable:
+def _operation(
+  equation: core.JaxprEqn, told: Callable[[core.Var], Hashable]
+) -> Hashable:
   """What an equation computes, equal to what others do that compute the same.
 
-  The body of a loop is equal to itself alone.
+  Of loops and branches what is within counts; any other program among the
+  parameters, such as that of `jax.checkpoint`, is equal to itself alone.
+
+  Args:
+    equation: one whose loops and branches are merged.
+    told: by what its variables are told apart.
   """
-  operands = tuple(
-    x if isinstance(x, core.Var) else (x.aval, np.asarray(x.val).tobytes())
-    for x in inputs
-  )
   params = tuple(equation.params.items())
+  if equation.primitive.name in _LOOPS:
+    params = _told_by_content(params)
+  operands = tuple(_operand(x, told) for x in equation.invars)
   return equation.primitive, params, repr(equation.ctx), operands
+
+
+def _operand(x: core.Var | core.Literal, told: Callable) -> Hashable:
+  if isinstance(x, core.Var):
+    return told(x)
+  return x.aval, np.asarray(x.val).tobytes()
+
+
+def _told_by_content(param: Any) -> Hashable:
+  """The parameter, but of a program what it computes."""
+  if isinstance(param, tuple):
+    return tuple(map(_told_by_content, param))
+  if not isinstance(param, core.ClosedJaxpr):
+    return param
+  jaxpr, numbers = param.jaxpr, {}
+
+  def told(variable):
+    return numbers.setdefault(variable, len(numbers)), variable.aval
+
+  given = tuple(map(told, (*jaxpr.constvars, *jaxpr.invars)))
+  made = tuple(
+    (_operation(equation, told), tuple(map(told, equation.outvars)))
+    for equation in jaxpr.eqns
+  )
+  returned = tuple(_operand(x, told) for x in jaxpr.outvars)
+  return given, made, returned, tuple(map(_content, param.consts))
 
 
 def _content(value: Any) -> Hashable:

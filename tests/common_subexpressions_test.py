@@ -127,9 +127,42 @@ def test_loops_and_branches_are_merged_inside():
     return *loops, branch(x), branch(x)
 
   found = operations(function, 0.5)
-  assert found['sin'] == found['scan']
-  assert found['cos'] == found['cond']
+  assert found['sin'] == found['scan'] == 2
+  assert found['cos'] == found['cond'] == 1
   check_same(function, 0.5)
+
+
+def test_loops_and_branches_that_differ_within_stay_apart():
+  def loop(x, table=(1.0, 2.0), wave=jnp.sin, count=3, reverse=False):
+    table = np.array(table, np.float32)
+
+    def body(x, y):
+      inner = lax.cond(y > 1, lambda x: wave(x) * table[0], jnp.tan, x)
+      return inner + jnp.asarray(table).sum(), 2 * x
+
+    return lax.scan(body, x, jnp.arange(count), reverse=reverse)
+
+  def function(x):
+    kinds = (
+      {}, {}, {'table': (1.0, 3.0)}, {'table': (1.5, 1.5)},
+      {'wave': jnp.cos}, {'count': 4}, {'reverse': True},
+    )  # fmt: skip
+    return *(loop(x, **kind) for kind in kinds), loop(2 * x)
+
+  assert operations(function, 0.5)['scan'] == 7
+  check_same(function, 0.5)
+
+
+def test_what_platforms_compute_each_in_their_own_way_is_computed_once():
+  def one(x):
+    return lax.platform_dependent(
+      x, cpu=lambda x: jnp.sin(x) * 2, default=lambda x: 2 * jnp.sin(x)
+    )
+
+  found = operations(twice(one), 0.5)
+  assert found['cond'] == 2
+  assert found['platform_index'] == 1
+  check_same(twice(one), 0.5)
 
 
 def test_what_has_an_effect_happens_each_time(capsys):

@@ -2,7 +2,7 @@
 
 import json
 
-from experiments import config, train
+from experiments import kept, train
 from experiments import task as tasks
 from experiments.checkpoints import Checkpoints
 
@@ -30,6 +30,6 @@ def built(run):
 
 def newest(workdir):
   """The step and the state of the newest checkpoint."""
-  task = built(config.load(workdir, train.EXPERIMENTS))
+  task = built(kept.load(workdir, train.EXPERIMENTS))
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     return checkpoints.restore(task.state)

@@ -21,14 +21,16 @@ from experiments import runtime
 from experiments.benchmarks import cost, fewest, flops
 from experiments.errors import UserError
 
-STEPS: Mapping[str, Mapping[str, Any]] = {
-  'cifar10-dcgan': {},
+ON_A_CPU: Mapping[str, Mapping[str, Any]] = {
+  'cifar10-wgan-gp': {'batch_size': 16},
   'cifar10-sngan': {'width': 64, 'batch_size': 16},
+  'cifar10-sagan': {'batch_size': 16},
+  'cifar10-biggan': {'batch_size': 16},
   'cifar10-stylegan2': {'width': 64, 'batch_size': 16},
   'cifar10-r3gan': {'width': 64, 'batch_size': 16},
 }
-"""Experiments, and numbers of theirs with which a CPU can play them; on an
-accelerator they have the usual ones, but for `fewest.SMALLER`."""
+"""Numbers of experiments of `fewest.SHAPES` with which a CPU can play them; on
+an accelerator they have the usual ones, but for `fewest.SMALLER`."""
 
 _LEAST = 10  # steps on an accelerator from one wait for it to the next
 
@@ -94,7 +96,7 @@ def utilisation(
   """A line for each step, on an accelerator in bfloat16 as well.
 
   Args:
-    names: of `STEPS`; all where there is none.
+    names: of `fewest.SHAPES`; all where there is none.
     turns: of which the median counts.
     steps: in a turn, rounded up to whole cycles of moves; None for one cycle,
       on an accelerator for 10 steps at least.
@@ -102,24 +104,26 @@ def utilisation(
   Raises:
     UserError: there is no such step, or too few turns or steps.
   """
-  if unknown := [name for name in names if name not in STEPS]:
+  if unknown := [name for name in names if name not in fewest.SHAPES]:
     raise UserError(
       f'--only: there are no steps {", ".join(unknown)}; the steps are '
-      f'{", ".join(STEPS)}'
+      f'{", ".join(fewest.SHAPES)}'
     )
   for flag, value in (('turns', turns), ('steps', steps)):
     if value is not None and value < 1:
       raise UserError(f'--{flag}={value}: at least 1 is needed')
   cpu = jax.default_backend() == 'cpu'
   least = steps or (1 if cpu else _LEAST)
-  lines = [f'{"":18} {"dtype":>9} {"GFLOP":>8} {"ms":>8} {"TFLOP/s":>8}   peak']
+  lines = [f'{"":21} {"dtype":>9} {"GFLOP":>8} {"ms":>8} {"TFLOP/s":>8}   peak']
   peaks = []
   kind = jax.devices()[0].device_kind
   for dtype in ('float32',) if cpu else ('float32', 'bfloat16'):
     peak, source = peak_of(kind, dtype)
     peaks.append(f'peak in {dtype}: {peak / 1e12:.4g} TFLOP/s, {source}')
-    for name in tqdm(names or STEPS, desc='steps', disable=None, leave=False):
-      numbers = STEPS[name] if cpu else fewest.SMALLER.get(name, {})
+    for name in tqdm(
+      names or fewest.SHAPES, desc='steps', disable=None, leave=False
+    ):
+      numbers = (ON_A_CPU if cpu else fewest.SMALLER).get(name, {})
       numbers = {**numbers, 'bfloat16': dtype == 'bfloat16'}
       flop, seconds = mean_step(*fewest.game(name, numbers), least, turns)
       lines.append(row(name, dtype, flop, seconds, peak))
@@ -130,7 +134,7 @@ def row(name: str, dtype: str, flop: float, seconds: float, peak: float) -> str:
   """A line of the table, of the FLOPs and seconds of a step."""
   speed = flop / seconds
   return (
-    f'{name:18} {dtype:>9} {flop / 1e9:8.2f} {1e3 * seconds:8.2f} '
+    f'{name:21} {dtype:>9} {flop / 1e9:8.2f} {1e3 * seconds:8.2f} '
     f'{speed / 1e12:8.3f} {speed / peak:6.1%}'
   )
 

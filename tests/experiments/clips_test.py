@@ -76,7 +76,9 @@ def test_a_run_is_built_of_a_folder(monkeypatch, folder):
 
   def task(*flags):
     words = ['clips', '--workdir=none', f'--path={folder}', *SMALL, *flags]
-    return runs.built(train.configs.parse(words, train.EXPERIMENTS, 'clips'))
+    return runs.built(
+      train.command_line.parse(words, train.EXPERIMENTS, 'clips')
+    )
 
   built = task('--frames=5')
   assert len(built.source) == 30 * 2
@@ -101,7 +103,7 @@ def test_one_clip_is_too_few_for_the_scores(monkeypatch, folder, tmp_path):
   shutil.copy(folder / '00.gif', tmp_path)
   words = ['clips', '--workdir=none', f'--path={tmp_path}', *SMALL]
   words += ['--frames=6', '--evaluate-every=1']
-  run = train.configs.parse(words, train.EXPERIMENTS, 'clips')
+  run = train.command_line.parse(words, train.EXPERIMENTS, 'clips')
   with pytest.raises(UserError, match=r'need 2 clips .* its data have 1'):
     runs.built(run)
 

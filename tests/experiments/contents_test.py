@@ -12,8 +12,10 @@ from scipy.io import wavfile
 
 from experiments import (
   clips,
+  command_line,
   evaluate,
   folder,
+  kept,
   own_data,
   paired,
   sample,
@@ -21,7 +23,6 @@ from experiments import (
   train,
   unpaired,
 )
-from experiments import config as configs
 
 SMALL = ('--batch-size=2', '--width=4', '--latent-dim=4', '--resolution=8')
 
@@ -134,7 +135,7 @@ def flags(path, *more):
 
 
 def parse(words):
-  return configs.parse(words, train.EXPERIMENTS, train.DEFAULT)
+  return command_line.parse(words, train.EXPERIMENTS, train.DEFAULT)
 
 
 def refused(command, words, capsys):
@@ -163,7 +164,7 @@ def test_a_run_does_not_go_on_with_other_data(run, capsys):
   assert f'there is no folder {run / "data"}' in told
   data.rename(run / 'data')
   (run / 'data' / 'lynx').rename(run / 'data' / 'cat')
-  configs.check_resume(parse(flags(run, '--steps=2')))
+  kept.check_resume(parse(flags(run, '--steps=2')))
 
 
 def test_a_workdir_among_the_data_is_refused(run, capsys):
@@ -188,11 +189,11 @@ def test_a_run_is_not_scored_with_other_data_and_is_sampled(run, capsys):
 def test_a_run_of_before_this_was_kept_goes_on(run, capsys):
   file = run / 'run' / 'config.json'
   content = json.loads(file.read_text())
-  kept = content['config'].pop('contents')
+  kept_then = content['config'].pop('contents')
   file.write_text(json.dumps(content))
   data = (run / 'data').rename(run / 'elsewhere')
   sample.main([f'--workdir={run / "run"}', '--count=2'])
   data.rename(run / 'data')
   train.main(flags(run, '--steps=2'))
   assert 'from step 1' in capsys.readouterr().out
-  assert json.loads(file.read_text())['config']['contents'] == kept
+  assert json.loads(file.read_text())['config']['contents'] == kept_then

@@ -11,13 +11,13 @@ from experiments import (
   adult_ctgan,
   ctgan,
   evaluate,
+  kept,
   runtime,
   sample,
   table,
   train,
   transactions_ctgan,
 )
-from experiments import config as configs
 from experiments.data import Table, batch, csv_bytes, read_csv, row_sampling
 from experiments.data.csv_files import texts
 
@@ -102,7 +102,7 @@ def test_a_private_run_says_what_it_spent(path, tmp_path, capsys):
   run = tmp_path / 'run'
   words = ['table', f'--workdir={run}', f'--path={path}', f'--seed={SECRET}']
   train.main([*words, *SMALL, *PRIVATE])
-  config = configs.load(run, train.EXPERIMENTS).config
+  config = kept.load(run, train.EXPERIMENTS).config
   spent = table.remark(config, 2)
   assert spent.startswith('differentially private: epsilon ')
   assert spent.endswith('at delta 0.001 after 2 steps')

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import config as configs
-from experiments import data, evaluate, sample, scoring, sweep, train
+from experiments import data, evaluate, kept, sample, scoring, sweep, train
 from experiments import folder as experiment
 from experiments.sampler import Samples
 
@@ -154,9 +153,9 @@ def test_a_config_of_before_is_read(tmp_path, capsys):
   stored = {'steps': 2, 'batch_size': 8, 'path': 'here', 'resolution': 32}
   content = json.dumps({'experiment': 'folder', 'config': stored})
   (tmp_path / 'config.json').write_text(content)
-  run = configs.load(tmp_path, train.EXPERIMENTS)
+  run = kept.load(tmp_path, train.EXPERIMENTS)
   assert run.config == experiment.Config(**stored)
-  configs.check_resume(run)
+  kept.check_resume(run)
 
 
 def test_a_run_of_before_is_sampled_in_eight_bits(trained, tmp_path):

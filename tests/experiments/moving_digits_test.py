@@ -143,7 +143,9 @@ def test_clips_of_two_digits_have_no_class():
 
 def test_too_few_clips_for_a_score_are_told_before_training(tmp_path):
   words = [f'--workdir={tmp_path}', *SMALL, '--clips=50', '--evaluate-every=2']
-  run = train.configs.parse(['moving-digits', *words], train.EXPERIMENTS, '')
+  run = train.command_line.parse(
+    ['moving-digits', *words], train.EXPERIMENTS, ''
+  )
   with pytest.raises(UserError, match=r'need 64 clips .* have 50'):
     built(run)
 

@@ -25,7 +25,7 @@ def state(*flags):
   """The shapes of the state of a run."""
   names = {'stacked-mnist': stacked_mnist}
   words = ['--workdir=none', *SMALL, *flags]
-  run = train.configs.parse(words, names, 'stacked-mnist')
+  run = train.command_line.parse(words, names, 'stacked-mnist')
   return built(run).state
 
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import config as configs
-from experiments import sample, styles, train
+from experiments import kept, sample, styles, train
 
 NUMBERS = (
   *('--width=4', '--latent-dim=4', '--depth=1', '--batch-size=4', '--steps=2'),
@@ -57,9 +56,9 @@ def test_each_section_has_the_same_pictures_beside_it(drawn):
 @pytest.mark.slow
 def test_mixed_pictures_take_their_layers_from_both(run, drawn):
   mixing, _ = drawn
-  kept = configs.load(run, train.EXPERIMENTS)
+  asked_for = kept.load(run, train.EXPERIMENTS)
   generate = sample.load(run)
-  latent = styles._latents(kept, 5, 4)
+  latent = styles._latents(asked_for, 5, 4)
   # Number 1 of A, 2 of B; of 8 layers the first three are coarse.
   for section, (low, high) in enumerate([(0, 3), (3, 5), (5, 8)]):
     mixed = latent[1:2].copy()

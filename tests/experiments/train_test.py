@@ -400,7 +400,7 @@ def test_activations_of_half_the_size_are_computed_again(tmp_path):
 @pytest.mark.slow
 def test_microbatches_and_bfloat16_are_a_flag_each(whole, tmp_path, capsys):
   run(tmp_path, '--steps=2', '--microbatches=2', '--bfloat16')
-  task = runs.built(train.configs.load(tmp_path, train.EXPERIMENTS))
+  task = runs.built(train.kept.load(tmp_path, train.EXPERIMENTS))
   assert (
     'bf16'
     in jax.make_jaxpr(task.gan.sample)(

@@ -65,7 +65,7 @@ def test_the_table_has_bfloat16_on_an_accelerator_alone(monkeypatch):
   _, row, peak, _ = utilisation.utilisation(['cifar10-r3gan']).splitlines()
   assert row.split()[-1] == '10.0%'
   assert peak == 'peak in float32: 1 TFLOP/s, a guess'
-  numbers = utilisation.STEPS['cifar10-r3gan']
+  numbers = utilisation.ON_A_CPU['cifar10-r3gan']
   assert asked == [('cifar10-r3gan', {**numbers, 'bfloat16': False})]
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   utilisation.utilisation(['cifar10-dcgan'])
@@ -75,10 +75,14 @@ def test_the_table_has_bfloat16_on_an_accelerator_alone(monkeypatch):
   ]
 
 
+def test_numbers_for_a_cpu_are_of_experiments_that_are_played():
+  assert set(utilisation.ON_A_CPU) <= set(fewest.SHAPES)
+
+
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    ({'names': ['mlp']}, '--only: there are no steps mlp; the steps are cifar'),
+    ({'names': ['mlp']}, '--only: there are no steps mlp; the steps are digi'),
     ({'turns': 0}, '--turns=0: at least 1'),
     ({'steps': 0}, '--steps=0: at least 1'),
   ],

@@ -1,58 +1,19 @@
-"""Tests of the command line, of config.json, and of how mistakes are told."""
+"""Tests of flags, help and --config, and of how mistakes in them are told."""
 
 import dataclasses
-import errno
 import json
-import os
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
 
 import pytest
+from toy_experiments import EXPERIMENTS, Digits, Folder, refusal
 
-from experiments import config, errors, files, own_data, train
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Digits(config.Config):
-  steps: int = 3000
-  batch_size: int = 64
-  latent_dim: int = 64  # numbers in a latent
-  learning_rate: float = 2e-4  # of Adam, for both players
-  mirror: bool = False  # flip half of the pictures
-  data_dir: str | None = None  # where the data set lies
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Folder(config.Config):
-  steps: int = 9000
-  batch_size: int = 16
-  path: str  # folder of pictures
-  betas: tuple[float, float] = (0.5, 0.999)  # Adam's decay rates
-  widths: tuple[int, ...] = (64, 32)  # channels by layer
-  loss: Literal['hinge', 'minimax'] = 'hinge'  # the game
-  flip: bool = True  # flip half of the pictures
-
-
-EXPERIMENTS = {
-  'digits': SimpleNamespace(
-    Config=Digits, __doc__='A DCGAN on digits.\n\nMore.'
-  ),
-  'mnist-dcgan': SimpleNamespace(Config=Digits, __doc__=None),
-  'folder': SimpleNamespace(Config=Folder, __doc__='Your own pictures.'),
-}
+from experiments import command_line, kept, train
 
 
 def parse(line):
-  return config.parse(line.split(), EXPERIMENTS, 'digits')
-
-
-def refusal(call, *args):
-  with pytest.raises(errors.UserError) as caught:
-    call(*args)
-  return str(caught.value)
+  return command_line.parse(line.split(), EXPERIMENTS, 'digits')
 
 
 def tyro_refusal(line, capsys):
@@ -131,12 +92,12 @@ def test_a_flag_may_have_one_value_or_two(names, tmp_path):
     ('oblong --resolution 64 48 --levels 0 4095 --mirror', (64, 48)),
   ):
     words = [*words.split(), f'--workdir={tmp_path}']
-    run = config.parse(words, known, 'square')
+    run = command_line.parse(words, known, 'square')
     assert run.name == 'oblong'
     assert run.config.resolution == resolution
     assert run.config.levels == ((0, 4095) if '--levels' in words else None)
-    config.save(run)
-    assert config.load(tmp_path, known).config == run.config
+    kept.save(run)
+    assert kept.load(tmp_path, known).config == run.config
 
 
 def test_a_value_may_be_an_experiments_name():
@@ -153,7 +114,7 @@ def test_home_is_expanded_in_the_workdir(monkeypatch):
 
 def test_a_negative_number_is_a_value():
   argv = ['--workdir=w', 'mnist-lsgan', '--fake-label', '-1']
-  run = config.parse(argv, train.EXPERIMENTS, 'digits')
+  run = command_line.parse(argv, train.EXPERIMENTS, 'digits')
   assert run.config.fake_label == -1
 
 
@@ -270,7 +231,7 @@ def test_the_list_names_every_experiment_and_says_what_it_is(
 
 
 def test_the_list_of_the_real_experiments_fits_the_width():
-  lines = config.listing(train.EXPERIMENTS).splitlines()
+  lines = command_line.listing(train.EXPERIMENTS).splitlines()
   assert max(map(len, lines)) <= 80
   named = [line.split()[0] for line in lines if not line.startswith(' ')]
   assert named == list(train.EXPERIMENTS)
@@ -373,234 +334,6 @@ def test_config_file_that_cannot_be_read_is_refused(stored, tmp_path):
   assert 'did you mean digits?' in message
 
 
-# ------------------------------------------------------------------ workdirs
-
-
-def test_saved_run_is_loaded_again(tmp_path):
-  folder = Folder(path='ä b', betas=(0, 0.5), widths=(), loss='minimax')
-  for name, numbers in [('folder', folder), ('mnist-dcgan', Digits(seed=3))]:
-    run = config.Run(name, tmp_path, numbers)
-    config.save(run)
-    assert config.load(tmp_path, EXPERIMENTS) == run
-  assert [path.name for path in tmp_path.iterdir()] == ['config.json']
-
-
-def test_config_json_holds_the_name_and_every_number(tmp_path):
-  config.save(config.Run('folder', tmp_path, Folder(path='a', steps=5)))
-  entries = json.loads((tmp_path / 'config.json').read_text())
-  assert entries['experiment'] == 'folder'
-  assert entries['config'] == {
-    'steps': 5,
-    'batch_size': 16,
-    'seed': 0,
-    'log_every': 100,
-    'sample_every': 500,
-    'save_every': 500,
-    'evaluate_every': 0,
-    'best_by': 'frechet_distance',
-    'keep': 2,
-    'steps_per_dispatch': 0,
-    'microbatches': 1,
-    'rematerialize': False,
-    'bfloat16': False,
-    'path': 'a',
-    'betas': [0.5, 0.999],
-    'widths': [64, 32],
-    'loss': 'hinge',
-    'flip': True,
-  }
-
-
-def test_interrupted_save_leaves_the_old_config(tmp_path, monkeypatch):
-  run = config.Run('digits', tmp_path, Digits())
-  config.save(run)
-
-  def interrupted(*paths):
-    raise KeyboardInterrupt
-
-  monkeypatch.setattr(os, 'replace', interrupted)
-  with pytest.raises(KeyboardInterrupt):
-    config.save(run._replace(config=Digits(steps=9)))
-  assert config.load(tmp_path, EXPERIMENTS) == run
-
-
-def test_load_names_a_workdir_without_a_run(tmp_path):
-  message = refusal(config.load, tmp_path / 'a', EXPERIMENTS)
-  assert message == f'{tmp_path / "a"} holds no run: it has no config.json'
-
-
-def test_resume_of_an_empty_or_missing_workdir_is_free(tmp_path):
-  config.check_resume(config.Run('digits', tmp_path, Digits()))
-  config.check_resume(config.Run('digits', tmp_path / 'a', Digits()))
-  assert list(tmp_path.iterdir()) == []
-
-
-def test_resume_may_change_length_rhythm_and_the_datas_place(tmp_path):
-  config.save(config.Run('digits', tmp_path, Digits()))
-  changed = Digits(
-    steps=9, log_every=9, sample_every=9, save_every=9, keep=9, data_dir='a'
-  )
-  config.check_resume(config.Run('digits', tmp_path, changed))
-
-
-def test_resume_of_another_config_lists_the_differences(tmp_path):
-  config.save(config.Run('digits', tmp_path, Digits()))
-  other = Digits(batch_size=8, mirror=True, steps=9, learning_rate=0.1)
-  message = refusal(config.check_resume, config.Run('digits', tmp_path, other))
-  assert message.splitlines() == [
-    f'{tmp_path} holds another run:',
-    '  batch_size: 64 there, 8 given',
-    '  learning_rate: 0.0002 there, 0.1 given',
-    '  mirror: False there, True given',
-    'Give another --workdir, or the flags of the run that is there.',
-  ]
-
-
-def test_resume_of_another_experiment_is_refused(tmp_path):
-  config.save(config.Run('digits', tmp_path, Digits()))
-  run = config.Run('folder', tmp_path, Folder(path='a'))
-  message = refusal(config.check_resume, run)
-  assert "  experiment: 'digits' there, 'folder' given" in message
-
-
-def test_resume_of_a_damaged_config_is_refused(tmp_path):
-  (tmp_path / 'config.json').write_text('{')
-  run = config.Run('digits', tmp_path, Digits())
-  assert 'is not JSON' in refusal(config.check_resume, run)
-
-
-def test_writable_makes_the_folder_and_leaves_it_empty(tmp_path):
-  config.writable(tmp_path / 'a' / 'b')
-  config.writable(tmp_path / 'a' / 'b')
-  assert list((tmp_path / 'a' / 'b').iterdir()) == []
-
-
-def test_file_in_the_way_of_a_workdir_is_told(tmp_path):
-  file = tmp_path / 'file'
-  file.write_text('kept')
-  for workdir in [file, file / 'a']:
-    message = refusal(config.writable, workdir)
-    assert message.startswith(f'--workdir={workdir} cannot be written to')
-  assert file.read_text() == 'kept'
-
-
-@pytest.mark.parametrize('name', ['samples', 'checkpoints', 'best'])
-def test_file_in_the_way_of_a_folder_of_a_run_is_told(tmp_path, name):
-  path = tmp_path / name
-  path.write_text('kept')
-  told = f'{path} is in the way: a run has a folder of that name'
-  assert refusal(config.writable, tmp_path).startswith(told)
-  assert path.read_text() == 'kept'
-  path.unlink()
-  path.symlink_to(tmp_path / 'elsewhere')  # a disk that is not mounted
-  assert refusal(config.writable, tmp_path).startswith(told)
-  (tmp_path / 'elsewhere').mkdir()
-  config.writable(tmp_path)
-
-
-@pytest.mark.parametrize(
-  'name', ['batch.json', 'metrics.jsonl', 'reals.png', 'config.json']
-)
-def test_folder_in_the_way_of_a_file_of_a_run_is_told(tmp_path, name):
-  path = tmp_path / name
-  path.mkdir()
-  told = f'{path} is in the way: a run has a file of that name'
-  assert refusal(config.writable, tmp_path).startswith(told)
-  path.rmdir()
-  path.write_text('')
-  config.writable(tmp_path)
-
-
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs /proc')
-@pytest.mark.parametrize('workdir', ['/proc', '/proc/a/b'])
-def test_unwritable_place_is_told(workdir):
-  assert 'cannot be written to' in refusal(config.writable, Path(workdir))
-
-
-# -------------------------------------------------------------------- errors
-
-
-def test_reported_prints_one_line_and_exits_with_two(capsys):
-  @errors.reported()
-  def main():
-    parse('--workdir=w zzz')
-
-  for _ in range(2):  # a decorator serves every call
-    with pytest.raises(SystemExit) as stopped:
-      main()
-    assert stopped.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ''
-    assert err.startswith("error: there is no experiment 'zzz'.")
-    assert err.count('\n') == 1
-
-
-@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
-def test_reported_tells_a_full_disk_in_a_line(number, capsys):
-  with pytest.raises(SystemExit) as stopped, errors.reported():
-    raise OSError(number, os.strerror(number))
-  assert stopped.value.code == 2
-  err = capsys.readouterr().err
-  assert err.startswith(f'error: {os.strerror(number)}; make room')
-  assert err.count('\n') == 1
-
-
-def test_reported_leaves_other_errors_alone():
-  with pytest.raises(ValueError, match='a bug'), errors.reported():
-    raise ValueError('a bug')
-  with pytest.raises(PermissionError), errors.reported():
-    raise PermissionError(errno.EACCES, 'a bug')
-
-
-@pytest.mark.parametrize('kind', [ValueError, FileNotFoundError])
-def test_building_keeps_the_message(kind):
-  with pytest.raises(errors.UserError, match=r'^dcgan: 48$'), errors.building():
-    raise kind('dcgan: 48')
-
-
-def test_building_tells_what_to_do_about_a_file(tmp_path):
-  file = tmp_path / 'a.csv'
-  told = pytest.raises(
-    errors.UserError, match=r'^/.*a\.csv: No such file.* Give a path that is'
-  )
-  with told, errors.building():
-    file.read_text()
-
-
-def test_building_names_what_was_to_be_written(tmp_path):
-  told = pytest.raises(errors.UserError, match=r'/grid: Is a directory')
-  (tmp_path / 'grid').mkdir()
-  with told, errors.building():
-    files.write_text(tmp_path / 'grid', 'text')
-
-
-def test_building_leaves_a_full_disk_to_the_command(capsys):
-  with pytest.raises(SystemExit), errors.reported(), errors.building():
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'a.png')
-  assert 'make room' in capsys.readouterr().err
-
-
-def test_building_leaves_bugs_and_user_errors_alone():
-  with pytest.raises(KeyError), errors.building():
-    raise KeyError('bug')
-  with pytest.raises(errors.UserError, match='mine'), errors.building():
-    raise errors.UserError('mine')
-
-
-def test_a_file_that_is_not_there_is_left_to_its_reader(tmp_path):
-  file = tmp_path / 'a.csv'
-  lacking = own_data.OfFile(steps=1, batch_size=1, path=str(file))
-  assert lacking.sha256 == ''
-  with pytest.raises(FileNotFoundError, match='there is no file'):
-    own_data.check_file(lacking.path, lacking.sha256)
-  file.write_text('a\n1\n')
-  there = dataclasses.replace(lacking)
-  assert len(there.sha256) == 64
-  run = config.Run('series', tmp_path / 'run', there)
-  config.save(run)
-  config.check_resume(run._replace(config=lacking))
-
-
 @pytest.mark.parametrize(
   ('name', 'flag', 'told'),
   [
@@ -641,4 +374,4 @@ def test_a_file_that_is_not_there_is_left_to_its_reader(tmp_path):
 )
 def test_numbers_of_an_experiment_are_in_range(name, flag, told):
   argv = [name, '--workdir=run', flag]
-  assert refusal(config.parse, argv, train.EXPERIMENTS, 'digits') == told
+  assert refusal(command_line.parse, argv, train.EXPERIMENTS, 'digits') == told
