@@ -189,6 +189,14 @@ def doubled(x, kernel):
   return conv_transpose(x, kernel.repeat(2, 2), (2, 2))
 
 
+def in_phases(x, kernel):
+  return doubled(x, kernel.repeat(8, 3))
+
+
+def enlarged(x, kernel):
+  return conv2d(x[:, :2, :2], kernel.repeat(2, 2))
+
+
 def test_on_a_cpu_and_nowhere_else_barriers_are_around_kernel_gradients():
   x, kernel = grouped_operands()
 
@@ -246,7 +254,9 @@ def test_on_a_cpu_and_nowhere_else_gaps_are_phases_and_pictures_enlarged():
   assert 'optimization_barrier' not in program('cuda')
 
 
-@pytest.mark.parametrize('conv', [two_groups, halved, doubled])
+@pytest.mark.parametrize(
+  'conv', [two_groups, halved, doubled, in_phases, enlarged]
+)
 @pytest.mark.parametrize('check', [True, False])
 def test_over_devices_gradients_of_pictures_are_those_of_one(conv, check):
   x, kernel = grouped_operands()
