@@ -185,9 +185,8 @@ def _conv_to_input(form, y, kernel):
 
 
 _LEAST_FEATURES = 16
-"""Channels of the result from which on a CPU phases are the quicker: of 64, 4x4
-taps and stride 2, 64 pictures of 32x32 took two cores 16 ms, and 73 with gaps;
-of 3, 7 ms and 2.5."""
+"""Channels of the result from which on a CPU phases are the quicker: of fewer,
+it takes longer to interleave them than to compute with the gaps."""
 
 
 def _with_gaps(form, y, kernel):
@@ -357,8 +356,8 @@ def _convolve(x, kernel, strides, padding, gaps=None, channels='IO'):
   """`lax.conv_general_dilated`, quick also where taps outnumber pixels.
 
   There XLA swaps the operands, and its CPU backend has no fast code for what
-  results: a 5x5 kernel over 4x4 pixels took forty times as long as here. So a
-  CPU is given as many pixels as taps, zeros that padding has anyway.
+  results. So a CPU is given as many pixels as taps, by zeros that padding has
+  anyway.
 
   Args:
     x: along any number of axes.
