@@ -1,9 +1,10 @@
-"""Convolutions whose derivatives of any order are quick on CPUs.
+"""Convolutions whose derivatives of any order are quick.
 
 XLA gives the derivatives of `lax.conv_general_dilated` as convolutions over
 dilated inputs, with reversed windows or in groups, for which its CPU backend
-has no fast code. Here they are convolutions that it is fast at; the results are
-the same to rounding.
+has no fast code, and which on GPUs it does not always know for what cuDNN has
+its own. Here they are convolutions that it is fast at; the results are the same
+to rounding.
 """
 
 import functools
@@ -173,15 +174,22 @@ def _conv(form, x, kernel):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv_to_input(form, y, kernel):
   with_gaps = functools.partial(_with_gaps, form)
-  by_phases = functools.partial(_by_phases, form)
-  strides_and_taps = list(zip(form.strides, form.taps, strict=True))
-  if (
-    kernel.shape[-2] < _LEAST_FEATURES
-    or max(form.strides) == 1
-    or any(stride > taps for stride, taps in strides_and_taps)
-  ):
+  if max(form.strides) == 1:
     return with_gaps(y, kernel)
-  return lax.platform_dependent(y, kernel, cpu=by_phases, default=with_gaps)
+
+  # That of cuDNN, for which XLA must see the kernel being turned. Where it was
+  # turned before, the two would cancel, and the zeros of the gaps be convolved.
+  def turned(y, kernel):
+    return with_gaps(y, lax.optimization_barrier(kernel))
+
+  strides_and_taps = zip(form.strides, form.taps, strict=True)
+  phases = kernel.shape[-2] >= _LEAST_FEATURES and all(
+    stride <= taps for stride, taps in strides_and_taps
+  )
+  on_cpu = functools.partial(_by_phases, form) if phases else with_gaps
+  return lax.platform_dependent(
+    y, kernel, cpu=on_cpu, cuda=turned, rocm=turned, default=with_gaps
+  )
 
 
 _LEAST_FEATURES = 16
@@ -251,8 +259,13 @@ def _conv_to_kernel(form, x, y):
     (before, taps - 1 + spread - size - before)
     for (before, _), size, taps, spread in _axes(form, y)
   ]
+  common = [max(0, min(one)) for one in padding]
+  rest = [
+    (before - k, after - k)
+    for (before, after), k in zip(padding, common, strict=True)
+  ]
 
-  def correlate(x, y):
+  def correlate(x, y, padding=padding):
     return lax.conv_general_dilated(
       x,
       y,
@@ -267,7 +280,18 @@ def _conv_to_kernel(form, x, y):
   def apart(x, y):
     return correlate(lax.optimization_barrier(x), lax.optimization_barrier(y))
 
-  return lax.platform_dependent(x, y, cpu=apart, default=correlate)
+  # Where padding differs from side to side, XLA fills the gaps in y with zeros
+  # on GPUs, and convolves them.
+  def evenly(x, y):
+    around = [(0, 0, 0), *((*zeros, 0) for zeros in rest), (0, 0, 0)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), around)
+    x = lax.optimization_barrier(x)  # else the zeros are padding again
+    return correlate(x, y, [(k, k) for k in common])
+
+  on_gpu = evenly if np.any(rest) else correlate
+  return lax.platform_dependent(
+    x, y, cpu=apart, cuda=on_gpu, rocm=on_gpu, default=correlate
+  )
 
 
 def _axes(form, y):
@@ -356,8 +380,9 @@ def _convolve(x, kernel, strides, padding, gaps=None, channels='IO'):
   """`lax.conv_general_dilated`, quick also where taps outnumber pixels.
 
   There XLA swaps the operands, and its CPU backend has no fast code for what
-  results. So a CPU is given as many pixels as taps, by zeros that padding has
-  anyway.
+  results; on a GPU it then no longer knows a convolution of an input with gaps
+  for the one that cuDNN has. So both are given as many pixels as taps, by zeros
+  that padding has anyway.
 
   Args:
     x: along any number of axes.
@@ -399,7 +424,10 @@ def _convolve(x, kernel, strides, padding, gaps=None, channels='IO'):
     # Else XLA takes the zeros for padding, and swaps.
     return convolve(lax.optimization_barrier(x), kernel, rest)
 
-  return lax.platform_dependent(x, kernel, cpu=enlarged, default=convolve)
+  on_gpu = convolve if max(gaps) == 1 else enlarged
+  return lax.platform_dependent(
+    x, kernel, cpu=enlarged, cuda=on_gpu, rocm=on_gpu, default=convolve
+  )
 
 
 def grouped_conv(

@@ -197,16 +197,19 @@ def enlarged(x, kernel):
   return conv2d(x[:, :2, :2], kernel.repeat(2, 2))
 
 
-def test_on_a_cpu_and_nowhere_else_barriers_are_around_kernel_gradients():
-  x, kernel = grouped_operands()
-
-  def program(platform):
-    slope = jax.grad(lambda kernel: halved(x, kernel).sum())
+def test_barriers_are_around_kernel_gradients_where_they_are_of_use():
+  def program(platform, taps):
+    x, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((taps, taps, 3, 4))
+    slope = jax.grad(lambda kernel: conv2d(x, kernel, (2, 2)).sum())
     traced = jax.jit(slope).trace(kernel)
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
-  assert program('cpu').count('optimization_barrier') == 2
-  assert 'optimization_barrier' not in program('cuda')
+  for taps in 3, 4:
+    assert program('cpu', taps).count('optimization_barrier') == 2
+    assert 'optimization_barrier' not in program('tpu', taps)
+  # 'SAME' of three taps is one zero after, and none before.
+  assert program('cuda', 3).count('optimization_barrier') == 1
+  assert 'optimization_barrier' not in program('cuda', 4)
 
 
 @pytest.mark.parametrize('channels', [4, 16])  # with gaps, and in phases
@@ -237,21 +240,45 @@ def test_on_a_cpu_no_operands_are_swapped_where_taps_outnumber_pixels(
   assert 'rhs_reversal' not in program
 
 
-def test_on_a_cpu_and_nowhere_else_gaps_are_phases_and_pictures_enlarged():
-  x, kernel = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 8))
+def test_gaps_are_phases_on_a_cpu_and_turned_kernels_on_a_gpu():
+  kernel, y = jnp.ones((4, 4, 16, 16)), jnp.ones((2, 8, 8, 16))
 
   def program(platform):
-    def slope(x):
-      return jax.grad(lambda x: (conv2d(x, kernel, (2, 2)) ** 2).sum())(x)
-
-    small = x[:, :2, :2]
-    traced = jax.jit(lambda *x: [slope(one) for one in x]).trace(x, small)
+    doubled = functools.partial(conv_transpose, strides=(2, 2))
+    traced = jax.jit(doubled).trace(y, kernel)
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
   assert 'lhs_dilate = [2, 2]' not in program('cpu')
-  assert 'optimization_barrier' in program('cpu')
-  assert 'lhs_dilate = [2, 2]' in program('cuda')
-  assert 'optimization_barrier' not in program('cuda')
+  for platform in 'cuda', 'rocm', 'tpu':
+    assert program(platform).count('stablehlo.convolution') == 1
+    assert 'lhs_dilate = [2, 2]' in program(platform)
+    # Turned, held, and turned again: so XLA sees it being turned.
+    held = platform != 'tpu'
+    assert program(platform).count('optimization_barrier') == held
+    assert program(platform).count('stablehlo.reverse') == 2
+
+
+@pytest.mark.parametrize('strides', [(1, 1), (2, 2)])
+def test_small_pictures_are_enlarged_where_it_is_of_use(strides):
+  x, kernel = jnp.ones((2, 3, 3, 3)), jnp.ones((5, 5, 3, 8))
+
+  def enlarged(platform, function):
+    traced = jax.jit(function).trace(x)
+    program = traced.lower(lowering_platforms=(platform,)).as_text()
+    return 'stablehlo.pad' in program
+
+  def forward(x):
+    return conv2d(x, kernel, strides)
+
+  def slope(x):
+    return jax.grad(lambda x: conv2d(x, kernel, strides).sum())(x)
+
+  assert enlarged('cpu', forward)
+  assert enlarged('cpu', slope)
+  assert not enlarged('cuda', forward)
+  assert enlarged('cuda', slope) == (max(strides) > 1)
+  assert not enlarged('tpu', forward)
+  assert not enlarged('tpu', slope)
 
 
 @pytest.mark.parametrize(
@@ -362,8 +389,20 @@ def test_pictures_are_those_of_xla_and_flax(
   assert_close(layer.apply(variables, x), plain.apply(variables, x), 1e-5)
 
 
+@pytest.fixture(params=['cpu', 'cuda', 'tpu'])
+def platform(request, monkeypatch):
+  """Whose way of computing is taken, although a CPU does it."""
+
+  def of_platform(*operands, default, **ways):
+    return ways.get(request.param, default)(*operands)
+
+  monkeypatch.setattr(lax, 'platform_dependent', of_platform)
+  return request.param
+
+
 @pytest.mark.parametrize('channels', [3, 16])
 @pytest.mark.parametrize(('sizes', 'taps', 'strides', 'padding'), PICTURES)
+@pytest.mark.usefixtures('platform')
 def test_derivatives_of_pictures_to_the_third(
   sizes, taps, strides, padding, channels
 ):

@@ -201,9 +201,24 @@ def _of_traced_convolution(params, lhs, rhs, out):
 
 
 _INSTRUCTION = re.compile(r'(?:ROOT )?%?(\S+) = \(?(\w+)\[([\d,]*)\]')
-_OPERANDS = re.compile(r' (dot|convolution)\(%?([^,\s]+), %?([^,\s)]+)\)')
-_LIBRARY = re.compile(r'custom_call_target="[^"]*(matmul|gemm|conv|dot)')
-_CONTRACTED = re.compile(r'lhs_contracting_dims=\{([\d,]*)\}')
+_OPERANDS = re.compile(
+  r' (dot|convolution|custom-call)\(%?([^,\s]+), %?([^,\s)]+)'
+)
+_LIBRARY = re.compile(
+  r'custom_call_target="([^"]*(?:matmul|gemm|conv|dot)\S*)"'
+)
+# Which of the result and the two operands of cuDNN's convolutions are the
+# input, the kernel and the result of the forward one, whose window they tell.
+_CUDNN = {
+  '__cudnn$convForward': (1, 2, 0),
+  '__cudnn$convBiasActivationForward': (1, 2, 0),
+  '__cudnn$convBackwardInput': (0, 2, 1),
+  '__cudnn$convBackwardFilter': (1, 0, 2),
+}
+_CUBLAS = ('__cublas$gemm', '__cublas$lt$matmul')
+_CONTRACTED = re.compile(
+  r'lhs_contracting_dim(?:s=\{|ensions":\[)((?:"?\d+"?,?)*)'
+)
 _LABELS = re.compile(r'dim_labels=(\w+)_(\w+)->(\w+)')
 _WINDOW = re.compile(r'window=\{(.*?)\}')
 _TIMES = re.compile(r'known_trip_count":\{"n":"(\d+)"')
@@ -230,7 +245,8 @@ def compiled(text: str) -> int:
 
   Raises:
     ValueError: there are products in a loop of unknown length, or calls of a
-      library, of which the text does not tell what they compute.
+      library other than cuDNN and cuBLAS, of which it is not known what they
+      compute.
   """
   parts = _computations(text)
 
@@ -279,18 +295,21 @@ def _times(line):
 
 def _of_instruction(line, shapes):
   """FLOPs of one line of a program, by the shapes of all arrays in it."""
-  if _LIBRARY.search(line):
-    raise ValueError(f'compiled: a library computes {line[:80]}')
-  found = _OPERANDS.search(line)
-  if not found:
+  library, operands = _LIBRARY.search(line), _OPERANDS.search(line)
+  name = library[1] if library else operands and operands[1]
+  if name not in ('dot', 'convolution', *_CUBLAS, *_CUDNN):
+    if library:
+      raise ValueError(f'compiled: a library computes {line[:80]}')
     return 0
-  out = shapes[_INSTRUCTION.match(line)[1]]
-  lhs, rhs = shapes[found[2]], shapes[found[3]]
-  if found[1] == 'dot':
-    contracted = _integers(_CONTRACTED.search(line)[1])
-    terms = math.prod(lhs[i] for i in contracted)
-    return of_product(math.prod(out), terms)
-  return _of_compiled_convolution(line, lhs, rhs, out)
+  arrays = [
+    shapes[x] for x in (_INSTRUCTION.match(line)[1], *operands.groups()[1:])
+  ]
+  if name in ('dot', *_CUBLAS):
+    contracted = _integers(_CONTRACTED.search(line)[1].replace('"', ''))
+    terms = math.prod(arrays[1][i] for i in contracted)
+    return of_product(math.prod(arrays[0]), terms)
+  roles = _CUDNN.get(name, (1, 2, 0))
+  return _of_compiled_convolution(line, *(arrays[i] for i in roles))
 
 
 def _of_compiled_convolution(line, lhs, rhs, out):
