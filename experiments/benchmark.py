@@ -9,7 +9,8 @@ features of pictures, by the least that the same device must do for it. `flops`
 counts those of a compiled step, by the fewest that it needs; `memory` tells
 what `--rematerialize` saves; `cost`, what steps of several sizes take, by what
 the device can do at most; `startup`, the time from the command to the end of
-the first step; `utilisation`, the arithmetic of steps over the device's peak.
+the first step; `utilisation`, the arithmetic of steps over the device's peak;
+`ahead`, what is read off steps compiled for GPUs and TPUs that are not here.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ import tyro
 
 from experiments import runtime
 from experiments.benchmarks import (
+  ahead,
   cost,
   fewest,
   memory,
@@ -41,20 +43,24 @@ class Arguments:
     tyro.conf.Positional[str],
     tyro.conf.arg(
       metavar='torch|profile|flops|memory|scaling|cost|startup|utilisation|'
-      'inception'
+      'ahead|inception'
     ),
   ] = 'torch'
   """the benchmark"""
   count: int = 10_000
   """inception: pictures in all; a few hundred for a try"""
   only: tuple[str, ...] = ()
-  """torch, profile, startup, utilisation: names"""
+  """torch, profile, startup, utilisation, ahead: names"""
   data_dir: str = ''
   """startup: of tfds; empty: its default"""
   turns: int = 8
-  """turns of each way; not of inception, profile, startup"""
+  """turns of each way; not of inception, profile, startup, ahead"""
   steps: int | None = None
   """in a turn of torch, scaling, utilisation; each has its default"""
+  chip: str = 'h100'
+  """ahead: h100, a100, v5e, v5p or v6e"""
+  bfloat16: bool = False
+  """ahead: compute in bfloat16"""
 
 
 def _inception(arguments: Arguments) -> str:
@@ -92,6 +98,12 @@ def _scaling(arguments: Arguments) -> str:
   return scaling.scaling(arguments.turns, arguments.steps or 3)
 
 
+def _ahead(arguments: Arguments) -> str:
+  # Whatever the compiler is for, nothing is run on it.
+  jax.config.update('jax_platforms', 'cpu')
+  return ahead.ahead(arguments.only, arguments.chip, arguments.bfloat16)
+
+
 BENCHMARKS: Mapping[str, Callable[[Arguments], str]] = {
   'torch': _torch,
   'profile': _profile,
@@ -105,6 +117,7 @@ BENCHMARKS: Mapping[str, Callable[[Arguments], str]] = {
   'utilisation': lambda arguments: utilisation.utilisation(
     arguments.only, arguments.turns, arguments.steps
   ),
+  'ahead': _ahead,
   'inception': _inception,
 }
 

@@ -630,6 +630,15 @@ def test_samples_come_from_the_averaged_params(trained):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+def test_a_step_lowers_for_accelerators(trained, platform):
+  lowered = jgan.train_step.trace(
+    trained.gan, trained.start, trained.row.batch, jax.random.key(1)
+  ).lower(lowering_platforms=(platform,))
+  assert 'custom_call' not in lowered.as_text()
+
+
+@pytest.mark.slow
 def test_sampling_exports_for_any_number(trained):
   conditions = {
     name: x

@@ -25,7 +25,7 @@ critic's convolutions; with what is elementwise .975 (spoken-digits) to 1.087
 
 import collections
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -37,6 +37,7 @@ from tqdm import tqdm
 import jgan
 from experiments import dispatch, train
 from experiments.benchmarks import flops
+from experiments.errors import UserError
 
 SHAPES: Mapping[str, tuple[int, ...]] = {
   'digits': (32, 32, 1),
@@ -92,6 +93,19 @@ LEFT_OUT: Mapping[str, tuple[str, ...]] = {
   "the user's files tell the shape": ('stocks-rcgan', 'folder', 'sounds'),
 }
 """The other experiments, by why they have no row."""
+
+
+def check(names: Sequence[str]) -> None:
+  """Refuses names that are not of `SHAPES`.
+
+  Raises:
+    UserError: there is one.
+  """
+  if unknown := [name for name in names if name not in SHAPES]:
+    raise UserError(
+      f'--only: there are no steps {", ".join(unknown)}; the steps are '
+      f'{", ".join(SHAPES)}'
+    )
 
 
 def table() -> str:

@@ -104,11 +104,7 @@ def utilisation(
   Raises:
     UserError: there is no such step, or too few turns or steps.
   """
-  if unknown := [name for name in names if name not in fewest.SHAPES]:
-    raise UserError(
-      f'--only: there are no steps {", ".join(unknown)}; the steps are '
-      f'{", ".join(fewest.SHAPES)}'
-    )
+  fewest.check(names)
   for flag, value in (('turns', turns), ('steps', steps)):
     if value is not None and value < 1:
       raise UserError(f'--{flag}={value}: at least 1 is needed')

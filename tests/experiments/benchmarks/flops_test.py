@@ -86,3 +86,52 @@ def test_a_loop_of_unknown_length_is_refused():
   program = jax.jit(run).lower(shape(8, 8)).compile()
   with pytest.raises(ValueError, match='unknown length'):
     flops.compiled(program.as_text())
+
+
+LIBRARY = """
+ENTRY %main (x: f32[64,8,8,64]) -> f32[64,8,8,64] {
+  %x = f32[64,8,8,64]{3,2,1,0} parameter(0)
+  %k = f32[128,4,4,64]{3,2,1,0} parameter(1)
+  %y = f32[64,4,4,128]{3,2,1,0} parameter(2)
+  %a = f32[6,8]{1,0} parameter(3)
+  %b = f32[8,10]{1,0} parameter(4)
+  CALL
+}
+"""
+WINDOW = 'window={size=4x4 stride=2x2 pad=1_1x1_1}, dim_labels=b01f_o01i->b01f'
+
+
+@pytest.mark.parametrize(
+  ('result', 'operands', 'kind'),
+  [
+    ('f32[64,4,4,128]', '%x, %k', 'Forward'),
+    ('f32[64,4,4,128]', '%x, %k, %b', 'BiasActivationForward'),
+    ('f32[64,8,8,64]', '%y, %k', 'BackwardInput'),
+    ('f32[128,4,4,64]', '%x, %y', 'BackwardFilter'),
+  ],
+)
+def test_convolutions_of_cudnn_are_counted_alike(result, operands, kind):
+  call = (
+    f'%c = ({result}{{3,2,1,0}}, u8[0]{{0}}) custom-call({operands}), '
+    f'{WINDOW}, custom_call_target="__cudnn$conv{kind}"'
+  )
+  # Along each axis two places of four see three taps, the others all four.
+  expected = 2 * 64 * 64 * 128 * (3 + 4 + 4 + 3) ** 2
+  assert flops.compiled(LIBRARY.replace('CALL', call)) == expected
+
+
+@pytest.mark.parametrize('library', ['gemm', 'lt$matmul'])
+def test_products_of_cublas_are_counted(library):
+  call = (
+    '%c = (f32[6,10]{1,0}, s8[64]{0}) custom-call(%a, %b), '
+    f'custom_call_target="__cublas${library}", '
+    'backend_config={"gemm_backend_config":{"dot_dimension_numbers":'
+    '{"lhs_contracting_dimensions":["1"],"rhs_contracting_dimensions":["0"]}}}'
+  )
+  assert flops.compiled(LIBRARY.replace('CALL', call)) == 2 * 6 * 8 * 10
+
+
+def test_another_library_is_refused():
+  call = '%c = f32[6,10] custom-call(%a, %b), custom_call_target="__onednn$dot"'
+  with pytest.raises(ValueError, match='compiled: a library computes %c'):
+    flops.compiled(LIBRARY.replace('CALL', call))
