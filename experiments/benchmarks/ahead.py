@@ -193,7 +193,10 @@ def ahead(names: Sequence[str], chip: str, bfloat16: bool) -> str:
 
 
 def described(chip: Chip) -> Sequence[jax.Device]:
-  """So many chips, to compile for.
+  """`DIVIDED` chips, to compile for.
+
+  Where there is no GPU, CUDA's compiler is there only if `jax_platforms` was
+  set to 'cpu' before jax started.
 
   Raises:
     UserError: their compiler is not installed.
