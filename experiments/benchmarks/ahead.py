@@ -8,6 +8,7 @@ that beside the batch and the state.
 """
 
 import functools
+import importlib.util
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -32,11 +33,13 @@ class Chip(NamedTuple):
 
   Attributes:
     extra: of jgan, with the compiler.
+    compilers: modules, of which one is needed.
     described: what tells `topologies.get_topology_desc` of `DIVIDED` of them.
     options: of the compiler.
   """
 
   extra: str
+  compilers: tuple[str, ...]
   described: Mapping[str, str]
   options: Mapping[str, Any]
 
@@ -58,7 +61,8 @@ class Program(NamedTuple):
 
 
 def _tpu(topology: str) -> Chip:
-  return Chip('tpu', {'platform': 'tpu', 'topology_name': topology}, {})
+  described = {'platform': 'tpu', 'topology_name': topology}
+  return Chip('tpu', ('libtpu',), described, {})
 
 
 def _gpu(
@@ -114,6 +118,7 @@ def _gpu(
   # To try what is the fastest takes a chip.
   return Chip(
     'cuda',
+    ('jax_cuda12_plugin', 'jax_cuda13_plugin'),
     {
       'platform': 'cuda',
       'target_config': described,
@@ -201,16 +206,20 @@ def described(chip: Chip) -> Sequence[jax.Device]:
   Raises:
     UserError: their compiler is not installed.
   """
+  if not installed(chip):
+    raise UserError(
+      f'the benchmark ahead needs {" or ".join(chip.compilers)} for this chip, '
+      f'which is not installed. Run: pip install "jgan[{chip.extra}]"'
+    )
   # Else libtpu asks the cloud where it is, and keeps others from loading it.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
-  try:
-    return topologies.get_topology_desc(**chip.described).devices
-  except (NotImplementedError, RuntimeError) as error:
-    raise UserError(
-      f'the benchmark ahead compiles by what is not installed ({error}). '
-      f'Run: pip install "jgan[{chip.extra}]"'
-    ) from error
+  return topologies.get_topology_desc(**chip.described).devices
+
+
+def installed(chip: Chip) -> bool:
+  """Whether there is a compiler for it."""
+  return any(importlib.util.find_spec(name) for name in chip.compilers)
 
 
 def row(
